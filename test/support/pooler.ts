@@ -1,0 +1,52 @@
+import { buildConfig } from '../../src/config/config.ts'
+import { createLogger } from '../../src/log.ts'
+import { Pooler } from '../../src/pooler.ts'
+
+/**
+ * startPooler: the whole pooler in this process, on a free port of 127.0.0.1, in front of one PostgreSQL (or a
+ * scripted one). Each test that needs other settings starts its own.
+ */
+
+export interface PoolerOptions {
+  /** The PostgreSQL behind it, with the login that the pooler uses there. */
+  server: { host: string; port: number; user?: string; password?: string | undefined }
+  /** Settings of the sections, by PgBouncer's names, over the defaults of the tests. */
+  pooler?: Readonly<Record<string, unknown>>
+  databases?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  users?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+}
+
+export interface TestPooler {
+  readonly host: string
+  readonly port: number
+  url(database: string, user?: string): string
+  stop(): Promise<void>
+}
+
+export async function startPooler(options: PoolerOptions): Promise<TestPooler> {
+  const { host, port, user = 'postgres', password } = options.server
+  const config = buildConfig({
+    pooler: {
+      listen_addr: '127.0.0.1',
+      listen_port: 0,
+      auth_type: 'trust',
+      log_level: 'silent',
+      ...options.pooler,
+    },
+    databases: { '*': { host, port }, ...options.databases },
+    users: { [user]: password === undefined ? {} : { password }, ...options.users },
+  })
+  const { log, flush } = createLogger({ level: process.env['POOLER_TEST_LOG'] ?? 'silent' })
+  const pooler = new Pooler(config, log)
+  await pooler.start()
+  const address = pooler.address
+  return {
+    host: address.host,
+    port: address.port,
+    url: (database, name = user) => `postgres://${name}@${address.host}:${address.port}/${database}`,
+    async stop() {
+      await pooler.stop()
+      await flush()
+    },
+  }
+}

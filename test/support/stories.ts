@@ -1,0 +1,129 @@
+import { Client } from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { eventually } from './eventually.ts'
+import { startPooler } from './pooler.ts'
+import type { TestPooler } from './pooler.ts'
+import { sharedPostgres } from './postgres.ts'
+import type { TestPostgres } from './postgres.ts'
+import { Stage } from './stage.ts'
+import { transcript } from './transcript.ts'
+
+/**
+ * stories: the heart of the protocol tests. A story is one sequence of wire messages; it runs against PostgreSQL
+ * directly and then against the pooler in front of it, and every client must have received the same. What only a
+ * pooler does (sharing, refusing, cleaning up) is told by `pooled` tests. Owns one database per test file.
+ */
+
+export interface StoryOptions {
+  /** Server connections of the pool; 1 unless given, so that clients must share. */
+  poolSize?: number
+  /** Further settings of the pooler. */
+  pooler?: Readonly<Record<string, unknown>>
+  databases?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  users?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+}
+
+export interface Stories {
+  /** Registers a test that runs `tell` against both targets and compares what the clients received. */
+  story(name: string, tell: (stage: Stage) => Promise<void>, options?: StoryOptions): void
+  /** Registers a test of the pooler alone. */
+  pooled(name: string, run: (stage: Stage, pooler: TestPooler) => Promise<void>, options?: StoryOptions): void
+}
+
+let databases = 0
+
+/** Registers the database of a test file and returns its story tellers. Call once per file. */
+export function stories(): Stories {
+  const database = `stories_${process.pid}_${(databases += 1)}`
+  let postgres: TestPostgres
+  let admin: Client
+
+  beforeAll(async () => {
+    postgres = await sharedPostgres()
+    await postgres.query(`CREATE DATABASE ${database}`)
+    admin = new Client({ ...login(postgres), database })
+    await admin.connect()
+  })
+
+  afterAll(async () => {
+    await admin.end()
+    await postgres.query(`DROP DATABASE ${database} WITH (FORCE)`)
+  })
+
+  async function backends(): Promise<{ state: string; query: string }[]> {
+    const { rows } = await admin.query<{ state: string; query: string }>(
+      `SELECT coalesce(state, backend_type) AS state, query FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+    )
+    return rows
+  }
+
+  async function nobodyIsLeft(): Promise<void> {
+    await eventually('every backend of the story to be gone', backends, (found) => found.length === 0)
+  }
+
+  async function resetDatabase(): Promise<void> {
+    await admin.query('SELECT pg_advisory_unlock_all()')
+    await admin.query('DROP SCHEMA IF EXISTS public CASCADE')
+    await admin.query('CREATE SCHEMA public')
+  }
+
+  async function runDirect(tell: (stage: Stage) => Promise<void>): Promise<string[][]> {
+    await resetDatabase()
+    const stage = new Stage('PostgreSQL', postgres, { database, admin, password: postgres.password })
+    await stage.play(tell)
+    stage.dismiss()
+    await nobodyIsLeft()
+    return stage.clients.map((client) => transcript(client.received))
+  }
+
+  async function runPooled(
+    tell: (stage: Stage, pooler: TestPooler) => Promise<void>,
+    options: StoryOptions,
+  ): Promise<string[][]> {
+    const { poolSize = 1 } = options
+    await resetDatabase()
+    const pooler = await startPooler({
+      server: login(postgres),
+      pooler: { default_pool_size: poolSize, ...options.pooler },
+      databases: options.databases ?? {},
+      users: options.users ?? {},
+    })
+    try {
+      const stage = new Stage('the pooler', pooler, { database, admin, password: postgres.password })
+      await stage.play((played) => tell(played, pooler))
+      stage.dismiss()
+      await eventually(
+        `the servers to be clean and at most ${poolSize} once their clients have left`,
+        backends,
+        (found) => found.length <= poolSize && found.every(({ state }) => state === 'idle'),
+      )
+      return stage.clients.map((client) => transcript(client.received))
+    } finally {
+      await pooler.stop()
+      await nobodyIsLeft()
+    }
+  }
+
+  return {
+    story(name, tell, options = {}) {
+      test(name, async () => {
+        const direct = await runDirect(tell)
+        // Set while a story is being written, to see it against PostgreSQL alone.
+        if (process.env['STORY_TARGET'] === 'postgres') return
+        const pooled = await runPooled(tell, options)
+        expect(pooled, 'what the clients of the pooler received').toEqual(direct)
+      })
+    },
+    pooled(name, run, options = {}) {
+      test(name, async () => {
+        await runPooled(run, options)
+      })
+    },
+  }
+}
+
+function login(postgres: TestPostgres): { host: string; port: number; user: string; password: string } {
+  const { host, port, user, password } = postgres
+  return { host, port, user, password }
+}
