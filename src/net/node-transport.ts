@@ -1,0 +1,192 @@
+import { createServer, type Server, Socket, type SocketConstructorOpts } from 'node:net'
+import type { FlushQueue } from './flush-queue.ts'
+import type { BoundListener, Connection, Endpoint, ListenOptions, SocketHandler, Transport } from './transport.ts'
+
+/** As much as one read takes; libuv asks for as much as this when it allocates itself. */
+const READ_BUFFER_BYTES = 64 * 1024
+/** Node reports a full socket from here on; Wire's own high-water mark is the same. */
+const WRITE_HIGH_WATER_BYTES = 64 * 1024
+
+/**
+ * NodeTransport: sockets of node:net. All sockets of the process are read into ONE buffer (`onread`): it is
+ * consumed inside the callback, so the next read, of whichever socket, may overwrite it.
+ */
+export class NodeTransport implements Transport {
+  readonly #queue: FlushQueue
+  readonly #readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
+
+  constructor(queue: FlushQueue) {
+    this.#queue = queue
+  }
+
+  listen(options: ListenOptions, onAccept: (connection: Connection) => void): Promise<BoundListener> {
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true })
+    server.on('connection', (socket) => onAccept(this.#adopt(socket)))
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host: options.host, port: options.port, backlog: options.backlog }, () => {
+        server.off('error', reject)
+        // An error after this one (EMFILE in accept) costs the connection that was not accepted, no more.
+        server.on('error', () => {})
+        resolve(boundListener(server))
+      })
+    })
+  }
+
+  connect(endpoint: Endpoint, signal: AbortSignal): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      const connection = new NodeConnection(this.#queue)
+      const socket = new Socket(connection.socketOptions(this.#readBuffer))
+      connection.attach(socket)
+      const onAbort = (): void => {
+        socket.destroy()
+        reject(signal.reason)
+      }
+      const onError = (error: Error): void => {
+        signal.removeEventListener('abort', onAbort)
+        reject(error)
+      }
+      if (signal.aborted) {
+        onAbort()
+        return
+      }
+      signal.addEventListener('abort', onAbort, { once: true })
+      socket.once('error', onError)
+      socket.connect(
+        'path' in endpoint ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port, noDelay: true, keepAlive: true },
+        () => {
+          signal.removeEventListener('abort', onAbort)
+          socket.off('error', onError)
+          resolve(connection)
+        },
+      )
+    })
+  }
+
+  /**
+   * Gives an accepted socket the shared read buffer. `onread` exists for new sockets only, so the handle
+   * moves to a new Socket; where Node does not offer the handle, the socket is read through 'data' events.
+   */
+  #adopt(accepted: Socket): Connection {
+    const connection = new NodeConnection(this.#queue)
+    const withHandle = accepted as unknown as { _handle: object | null }
+    const handle = withHandle._handle
+    if (handle === null || handle === undefined) {
+      connection.attach(accepted)
+      connection.readThroughEvents()
+      return connection
+    }
+    // Without its handle the first socket is an empty shell; destroying it tells the server that it is gone.
+    withHandle._handle = null
+    accepted.destroy()
+    const options = { ...connection.socketOptions(this.#readBuffer), handle } as SocketConstructorOpts
+    const socket = new Socket(options)
+    connection.attach(socket)
+    socket.resume()
+    return connection
+  }
+}
+
+/** One socket of node:net. */
+class NodeConnection implements Connection {
+  readonly #queue: FlushQueue
+  #socket!: Socket
+  #handler: SocketHandler | null = null
+  #error: Error | null = null
+  remoteAddress = ''
+  remotePort = 0
+
+  constructor(queue: FlushQueue) {
+    this.#queue = queue
+  }
+
+  get pendingBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  socketOptions(readBuffer: Buffer): SocketConstructorOpts {
+    return {
+      allowHalfOpen: true,
+      writableHighWaterMark: WRITE_HIGH_WATER_BYTES,
+      onread: {
+        buffer: readBuffer,
+        callback: (bytes: number): boolean => {
+          this.#deliver(readBuffer, bytes)
+          return true
+        },
+      },
+    } as SocketConstructorOpts
+  }
+
+  attach(socket: Socket): void {
+    this.#socket = socket
+    this.#readAddress()
+    socket.on('connect', () => this.#readAddress())
+    socket.on('drain', () => this.#handler?.onDrain())
+    socket.on('end', () => this.#inTurn((handler) => handler.onEnd()))
+    socket.on('error', (error) => {
+      this.#error = error
+    })
+    socket.on('close', () => this.#inTurn((handler) => handler.onClose(this.#error)))
+  }
+
+  readThroughEvents(): void {
+    this.#socket.on('data', (chunk: Buffer) => this.#deliver(chunk, chunk.length))
+    this.#socket.resume()
+  }
+
+  setHandler(handler: SocketHandler): void {
+    this.#handler = handler
+  }
+
+  write(bytes: Buffer): boolean {
+    if (this.#socket.destroyed || this.#socket.writableEnded) return true
+    this.#socket.write(bytes)
+    return this.#socket.writableLength === 0
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  end(): void {
+    this.#socket.end()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  #readAddress(): void {
+    this.remoteAddress = this.#socket.remoteAddress ?? ''
+    this.remotePort = this.#socket.remotePort ?? 0
+  }
+
+  #deliver(buffer: Buffer, bytes: number): void {
+    if (this.#handler === null) return
+    this.#queue.beginTurn()
+    try {
+      this.#handler.onData(buffer, 0, bytes)
+    } finally {
+      this.#queue.endTurn()
+    }
+  }
+
+  #inTurn(event: (handler: SocketHandler) => void): void {
+    if (this.#handler !== null) event(this.#handler)
+  }
+}
+
+function boundListener(server: Server): BoundListener {
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error(`unexpected listener address ${address}`)
+  return {
+    host: address.address,
+    port: address.port,
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  }
+}

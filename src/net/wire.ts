@@ -1,0 +1,183 @@
+import type { FlushQueue } from './flush-queue.ts'
+import type { Connection, SocketHandler } from './transport.ts'
+
+/**
+ * Wire: one socket with its Framer, write batching, back-pressure, and one way to close. Client and server
+ * connections own one each. Sockets are read into a buffer shared by the process and written from scratch
+ * buffers shared by the process, so an idle connection holds no buffer at all.
+ */
+
+/** Why reading is paused; it goes on when no reason is left. */
+export const PauseReason = {
+  /** The other side's socket is full. */
+  PeerCongested: 1,
+  /** Enough is held back for a server that is not there yet. */
+  Held: 2,
+  /** More replies are owed than the tracker should remember. */
+  Owed: 4,
+} as const
+export type PauseReason = (typeof PauseReason)[keyof typeof PauseReason]
+
+/** What happens to a wire, told to its connection. */
+export interface WireOwner {
+  onData(buffer: Buffer, start: number, end: number): void
+  /** More is pending than should be: stop reading where the bytes come from. */
+  onCongested(): void
+  /** Nothing is pending any more. */
+  onDrained(): void
+  /** The peer sent FIN. */
+  onPeerEnd(): void
+  /** The socket is gone without close() having been called. */
+  onPeerGone(error: Error | null): void
+}
+
+/** After close() a peer that does not read gets this long to take the last bytes. */
+const LINGER_MS = 2000
+/** Pending bytes at which the other side stops being read. */
+const HIGH_WATER_BYTES = 64 * 1024
+
+export class Wire implements SocketHandler {
+  readonly #connection: Connection
+  readonly #queue: FlushQueue
+  readonly #owner: WireOwner
+  #out: Buffer | null = null
+  #outLength = 0
+  #pauseReasons = 0
+  #closed = false
+  congested = false
+  bytesReceived = 0
+  bytesSent = 0
+
+  constructor(connection: Connection, queue: FlushQueue, owner: WireOwner) {
+    this.#connection = connection
+    this.#queue = queue
+    this.#owner = owner
+    connection.setHandler(this)
+  }
+
+  /** `address:port` of the peer, for logs. */
+  get peer(): string {
+    const { remoteAddress, remotePort } = this.#connection
+    return remoteAddress === '' ? 'unix' : `${remoteAddress}:${remotePort}`
+  }
+
+  get remoteAddress(): string {
+    return this.#connection.remoteAddress
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Adds bytes to this turn's write. The bytes are copied: the caller's buffer may be reused at once. */
+  append(buffer: Buffer, start = 0, end = buffer.length): void {
+    if (this.#closed) return
+    let from = start
+    for (;;) {
+      if (this.#out === null) {
+        this.#out = this.#queue.takeScratch()
+        this.#outLength = 0
+        this.#queue.add(this)
+      }
+      const room = this.#out.length - this.#outLength
+      if (end - from <= room) {
+        copyBytes(buffer, from, end, this.#out, this.#outLength)
+        this.#outLength += end - from
+        return
+      }
+      buffer.copy(this.#out, this.#outLength, from, from + room)
+      this.#outLength += room
+      from += room
+      this.flush()
+    }
+  }
+
+  /** Writes what was appended; called by the FlushQueue at the end of a turn. */
+  flush(): void {
+    const out = this.#out
+    if (out === null) return
+    this.#out = null
+    const length = this.#outLength
+    this.bytesSent += length
+    if (this.#connection.write(out.subarray(0, length))) {
+      this.#queue.giveScratch(out)
+    } else if (!this.congested && !this.#closed && this.#connection.pendingBytes >= HIGH_WATER_BYTES) {
+      this.congested = true
+      this.#owner.onCongested()
+    }
+  }
+
+  pause(reason: PauseReason): void {
+    if (this.#pauseReasons === 0 && !this.#closed) this.#connection.pause()
+    this.#pauseReasons |= reason
+  }
+
+  resume(reason: PauseReason): void {
+    if ((this.#pauseReasons & reason) === 0) return
+    this.#pauseReasons &= ~reason
+    if (this.#pauseReasons === 0 && !this.#closed) this.#connection.resume()
+  }
+
+  /**
+   * Ends the connection: what was appended is still sent, what arrives from now on is thrown away. The
+   * socket is read until the peer closes it, because closing with unread bytes would reset the connection
+   * and could take the last message with it; a peer that takes too long is cut off.
+   */
+  close(): void {
+    if (this.#closed) return
+    this.flush()
+    this.#closed = true
+    this.#connection.resume()
+    this.#connection.end()
+    setTimeout(() => this.#connection.destroy(), LINGER_MS).unref()
+  }
+
+  /** Drops the connection at once, with whatever was not sent. */
+  destroy(): void {
+    this.#closed = true
+    this.#releaseScratch()
+    this.#connection.destroy()
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    if (this.#closed) return
+    this.bytesReceived += end - start
+    this.#owner.onData(buffer, start, end)
+  }
+
+  onDrain(): void {
+    if (!this.congested) return
+    this.congested = false
+    if (!this.#closed) this.#owner.onDrained()
+  }
+
+  onEnd(): void {
+    if (this.#closed) this.#connection.destroy()
+    else this.#owner.onPeerEnd()
+  }
+
+  onClose(error: Error | null): void {
+    this.#releaseScratch()
+    if (this.#closed) return
+    this.#closed = true
+    this.#owner.onPeerGone(error)
+  }
+
+  #releaseScratch(): void {
+    if (this.#out !== null) this.#queue.giveScratch(this.#out)
+    this.#out = null
+  }
+}
+
+/** Most appends are a few dozen bytes, for which a loop beats the call into Buffer.copy. */
+const LOOP_BYTES = 48
+
+function copyBytes(source: Buffer, start: number, end: number, target: Buffer, at: number): void {
+  if (end - start > LOOP_BYTES) {
+    source.copy(target, at, start, end)
+    return
+  }
+  let to = at
+  for (let i = start; i < end; i++) target[to++] = source[i] as number
+}
+

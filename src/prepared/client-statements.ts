@@ -1,0 +1,95 @@
+import type { Statement, StatementRegistry } from './statement-registry.ts'
+
+/** A name that one client gave to a statement. */
+export class ClientStatement {
+  readonly name: string
+  readonly nameBytes: Buffer
+  readonly statement: Statement
+  /** Close was sent for it; the name is free, but an error in the same batch brings it back. */
+  closed = false
+  /** Replies to Parse or Close of this name that are still owed, and the batch they belong to. */
+  outstanding = 0
+  batch = 0
+
+  constructor(name: string, nameBytes: Buffer, statement: Statement) {
+    this.name = name
+    this.nameBytes = nameBytes
+    this.statement = statement
+  }
+}
+
+/**
+ * ClientStatements: one client's names for its prepared statements. Owned by the client's session; a name
+ * takes effect when its message is handled and is taken back if the server never got to it.
+ */
+export class ClientStatements {
+  readonly #registry: StatementRegistry
+  readonly #byName = new Map<string, ClientStatement>()
+  /** The entry found last: most clients use one statement many times. */
+  #last: ClientStatement | null = null
+
+  constructor(registry: StatementRegistry) {
+    this.#registry = registry
+  }
+
+  /** How many names are in use. */
+  get size(): number {
+    let size = 0
+    for (const entry of this.#byName.values()) if (!entry.closed) size += 1
+    return size
+  }
+
+  /** The entry with the name at `buffer[start, end)`, closed or not. */
+  find(buffer: Buffer, start: number, end: number): ClientStatement | undefined {
+    const last = this.#last
+    if (last !== null && sameBytes(last.nameBytes, buffer, start, end)) return last
+    const found = this.#byName.get(buffer.toString('latin1', start, end))
+    if (found !== undefined) this.#last = found
+    return found
+  }
+
+  get(name: string): ClientStatement | undefined {
+    return this.#byName.get(name)
+  }
+
+  /** Binds a name; a closed entry of that name is replaced. Takes over one reference to `statement`. */
+  add(nameBytes: Buffer, statement: Statement): ClientStatement {
+    const name = nameBytes.toString('latin1')
+    const entry = new ClientStatement(name, nameBytes, statement)
+    this.#byName.set(name, entry)
+    this.#last = null
+    return entry
+  }
+
+  /** The name's Close, or the undoing of its Parse, is final. */
+  remove(entry: ClientStatement): void {
+    if (this.#byName.get(entry.name) === entry) this.#byName.delete(entry.name)
+    if (this.#last === entry) this.#last = null
+    this.#registry.release(entry.statement)
+  }
+
+  /** A Close of this entry was never carried out. */
+  restore(entry: ClientStatement): void {
+    entry.closed = false
+    this.#byName.set(entry.name, entry)
+    this.#last = null
+  }
+
+  /** DEALLOCATE ALL succeeded: every name goes but those whose own message is still on its way. */
+  clearSettled(): void {
+    for (const entry of [...this.#byName.values()]) if (entry.outstanding === 0) this.remove(entry)
+  }
+
+  /** The client is gone. */
+  clear(): void {
+    for (const entry of this.#byName.values()) this.#registry.release(entry.statement)
+    this.#byName.clear()
+    this.#last = null
+  }
+}
+
+function sameBytes(name: Buffer, buffer: Buffer, start: number, end: number): boolean {
+  if (name.length !== end - start) return false
+  for (let i = 0; i < name.length; i++) if (name[i] !== buffer[start + i]) return false
+  return true
+}
