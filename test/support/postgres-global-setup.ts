@@ -17,7 +17,16 @@ declare module 'vitest' {
     postgresRunFolder: string
     /** Data folder that private clusters are copied from. */
     postgresTemplate: string
-    sharedPostgres: { host: string; port: number; user: string; password: string; url: string }
+    sharedPostgres: {
+      host: string
+      port: number
+      user: string
+      password: string
+      database: string
+      url: string
+      pid: number | undefined
+      socketFolder: string
+    }
   }
 }
 
@@ -31,10 +40,10 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     const template = join(runFolder, 'template')
     await createTemplate(template)
     const shared = await TestCluster.start(join(runFolder, 'shared'), template)
-    const { host, port, user, password, url } = shared
+    const { host, port, user, password, database, url, pid, socketFolder } = shared
     project.provide('postgresRunFolder', runFolder)
     project.provide('postgresTemplate', template)
-    project.provide('sharedPostgres', { host, port, user, password, url })
+    project.provide('sharedPostgres', { host, port, user, password, database, url, pid, socketFolder })
   } catch (error) {
     await removeRun(runFolder)
     throw error

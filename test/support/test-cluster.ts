@@ -1,6 +1,6 @@
 import { appendFile, chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Client } from 'pg'
+import { Client, type ClientConfig } from 'pg'
 import { runProgram } from '../../src/embedded/child-process.ts'
 import { initialise } from '../../src/embedded/data-folder.ts'
 import { EmbeddedPostgres } from '../../src/embedded/embedded-postgres.ts'
@@ -48,13 +48,13 @@ export class TestCluster {
   readonly password = PASSWORD
   readonly database = 'postgres'
   readonly folder: string
+  readonly socketFolder: string
   readonly #postgres: EmbeddedPostgres
-  readonly #socketFolder: string
 
   private constructor(folder: string) {
     this.folder = folder
-    this.#socketFolder = join(folder, 'socket')
-    this.#postgres = new EmbeddedPostgres({ folder, socketFolder: this.#socketFolder })
+    this.socketFolder = join(folder, 'socket')
+    this.#postgres = new EmbeddedPostgres({ folder, socketFolder: this.socketFolder })
   }
 
   /** Copies `template` into `folder` (made here) and starts a server on it. */
@@ -103,16 +103,8 @@ export class TestCluster {
    * Runs SQL as the superuser over the unix socket, which needs no password whatever `auth` and `hba` say: the
    * rows of the last statement.
    */
-  async query(sql: string, database = this.database): Promise<Row[]> {
-    const client = new Client({ host: this.#socketFolder, port: this.port, user: USER, database })
-    await client.connect()
-    try {
-      const result: unknown = await client.query(sql)
-      const last = (Array.isArray(result) ? result.at(-1) : result) as { rows: Row[] }
-      return last.rows
-    } finally {
-      await client.end()
-    }
+  query(sql: string, database = this.database): Promise<Row[]> {
+    return query({ host: this.socketFolder, port: this.port, user: USER, database }, sql)
   }
 
   /** Stops the server and starts it again on the same port. */
@@ -142,9 +134,9 @@ export class TestCluster {
   ): Promise<void> {
     const user = await unprivilegedUser()
     // The socket must be reachable for the server's account, so all folders above it can be entered.
-    await mkdir(this.#socketFolder, { recursive: true })
+    await mkdir(this.socketFolder, { recursive: true })
     await chmod(this.folder, 0o711)
-    if (user !== null) await chown(this.#socketFolder, user.uid, user.gid)
+    if (user !== null) await chown(this.socketFolder, user.uid, user.gid)
     const { dataFolder } = this.#postgres
     const { exitCode, output } = await runProgram('cp', ['-Rp', template, dataFolder], { user: null })
     if (exitCode !== 0) throw new Error(`copying the template cluster failed: ${output}`)
@@ -154,6 +146,19 @@ export class TestCluster {
     await appendFile(join(dataFolder, 'postgresql.conf'), lines.join(''))
     const remote = hba ?? `host all all 127.0.0.1/32 ${auth}\nhost replication all 127.0.0.1/32 ${auth}\n`
     await writeFile(join(dataFolder, 'pg_hba.conf'), `local all all trust\n${remote}\n`)
+  }
+}
+
+/** Connects, runs `sql`, disconnects: the rows of its last statement. */
+export async function query(login: ClientConfig, sql: string): Promise<Row[]> {
+  const client = new Client(login)
+  await client.connect()
+  try {
+    const result: unknown = await client.query(sql)
+    const last = (Array.isArray(result) ? result.at(-1) : result) as { rows: Row[] }
+    return last.rows
+  } finally {
+    await client.end()
   }
 }
 
