@@ -1,0 +1,188 @@
+/**
+ * Config: the settings of the process, frozen, replaced whole on a reload; and which setting wins where
+ * several sections carry it. Built from a TOML file by load-toml.ts or from a plain object by buildConfig.
+ */
+
+import type { ConfigProblem } from './config-error.ts'
+import { ConfigError } from './config-error.ts'
+import { nearestName } from './nearest-name.ts'
+import type { Report } from './read-section.ts'
+import { isTable, readSection, sectionsWith } from './read-section.ts'
+import type { SettingsOf, WrittenSettings } from './settings.ts'
+
+export type PoolerSettings = SettingsOf<'pooler'>
+export type PoolMode = PoolerSettings['pool_mode']
+export type AuthType = PoolerSettings['auth_type']
+export type LogLevel = PoolerSettings['log_level']
+
+/** One database as clients know it: `name` is what they ask for, `dbname` what the server calls it. */
+export interface DatabaseConfig extends Omit<SettingsOf<'database'>, 'dbname'> {
+  readonly name: string
+  readonly dbname: string
+}
+
+export interface UserConfig extends SettingsOf<'user'> {
+  readonly name: string
+}
+
+export interface Config {
+  readonly pooler: PoolerSettings
+  /** The databases that have a section of their own. Look names up with findDatabase. */
+  readonly databases: ReadonlyMap<string, DatabaseConfig>
+  /** [databases."*"]: stands in for every name without a section; `dbname` undefined means that name. */
+  readonly fallbackDatabase: SettingsOf<'database'> | undefined
+  readonly users: ReadonlyMap<string, UserConfig>
+}
+
+/** A configuration as a plain object of the same shape as the TOML file. */
+export interface ConfigInput {
+  readonly pooler?: WrittenSettings<'pooler'>
+  readonly databases?: { readonly [name: string]: WrittenSettings<'database'> }
+  readonly users?: { readonly [name: string]: WrittenSettings<'user'> }
+}
+
+/** Where a configuration came from: its name in problems, and the folder that relative paths start at. */
+export interface ConfigOrigin {
+  readonly file: string
+  readonly folder: string
+}
+
+const FallbackName = '*'
+/** Names that clients use for the admin console (PgBouncer's and ours): never a database. */
+const ReservedNames: ReadonlySet<string> = new Set(['pgbouncer', 'pooler'])
+const SectionNames = ['pooler', 'databases', 'users']
+
+/**
+ * Builds a Config from a plain object; relative paths start at the working directory.
+ * Throws a ConfigError with every problem there is.
+ */
+export function buildConfig(input: ConfigInput): Config {
+  return readConfig(input, { file: 'configuration', folder: process.cwd() })
+}
+
+/** The Config of an empty file: all defaults, no database, no user. */
+export function defaultConfig(): Config {
+  return buildConfig({})
+}
+
+/**
+ * Checks a value of unknown shape and builds the Config from it.
+ * Throws a ConfigError with every problem there is, in the order in which sections and keys first appear.
+ */
+export function readConfig(input: unknown, { file, folder }: ConfigOrigin): Config {
+  const problems: ConfigProblem[] = []
+  const report: Report = (path, message) => problems.push({ file, key: keyPath(path), message })
+  let pooler = readSection('pooler', ['pooler'], {}, folder, report)
+  const databases = new Map<string, DatabaseConfig>()
+  const users = new Map<string, UserConfig>()
+  let fallbackDatabase: SettingsOf<'database'> | undefined
+
+  if (!isTable(input)) report([], 'expected a table with the sections pooler, databases and users')
+  for (const [section, value] of Object.entries(isTable(input) ? input : {})) {
+    if (value === undefined) continue
+    if (!SectionNames.includes(section)) {
+      report([section], unknownSection(section))
+    } else if (!isTable(value)) {
+      report([section], section === 'pooler' ? 'expected a section: [pooler]' : expectedNames(section))
+    } else if (section === 'pooler') {
+      pooler = readSection('pooler', [section], value, folder, report)
+    } else {
+      for (const [name, written] of namedTables(section, value, report)) {
+        if (section === 'users') {
+          const user = readSection('user', [section, name], written, folder, report)
+          users.set(name, Object.freeze({ ...user, name }))
+          continue
+        }
+        const database = readDatabase(name, written, folder, report)
+        if (name === FallbackName) fallbackDatabase = database
+        else databases.set(name, Object.freeze({ ...database, name, dbname: database.dbname ?? name }))
+      }
+    }
+  }
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze({ pooler, databases, fallbackDatabase, users })
+}
+
+function* namedTables(section: string, value: object, report: Report): Generator<[string, object]> {
+  for (const [name, written] of Object.entries(value)) {
+    // The wire protocol carries names as strings that end at the first zero byte.
+    if (name === '' || name.includes('\0')) report([section, name], 'expected a name without zero bytes')
+    else if (!isTable(written)) report([section, name], expectedTable(section))
+    else yield [name, written]
+  }
+}
+
+function readDatabase(name: string, written: object, folder: string, report: Report): SettingsOf<'database'> {
+  const path = ['databases', name]
+  if (ReservedNames.has(name)) {
+    report(path, 'reserved for the admin console; give the section another name and set dbname')
+  }
+  const database = readSection('database', path, written, folder, report)
+  if (database.password !== undefined && database.user === undefined && !('user' in written)) {
+    report([...path, 'password'], 'expected a user beside it: without a forced user it would never be used')
+  }
+  return database
+}
+
+function expectedNames(section: string): string {
+  return `expected a section with a name: [${section}.NAME]`
+}
+
+function expectedTable(section: string): string {
+  return `expected its settings below a header of its own: [${section}.NAME]`
+}
+
+function unknownSection(name: string): string {
+  const home = sectionsWith(name)
+  if (home !== '') return `a setting needs a section; write it below ${home}`
+  if (name === 'pgbouncer') return 'unknown section; it is called [pooler] here'
+  const near = nearestName(name, SectionNames)
+  if (near === 'pooler') return 'unknown section; did you mean [pooler]?'
+  if (near !== undefined) return `unknown section; did you mean [${near}.NAME]?`
+  return 'unknown section; there are [pooler], [databases.NAME] and [users.NAME]'
+}
+
+/** A path as TOML writes it: parts that are not bare keys are quoted. */
+function keyPath(path: readonly string[]): string {
+  return path.map((part) => (/^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part))).join('.')
+}
+
+/**
+ * The database that a client means by this name: its own section, else [databases."*"] with the name filled
+ * in, else undefined. Reserved names are never databases.
+ */
+export function findDatabase(config: Config, name: string): DatabaseConfig | undefined {
+  const listed = config.databases.get(name)
+  if (listed !== undefined) return listed
+  const fallback = config.fallbackDatabase
+  if (fallback === undefined || ReservedNames.has(name)) return undefined
+  return Object.freeze({ ...fallback, name, dbname: fallback.dbname ?? name })
+}
+
+/**
+ * How many server connections the pool of this database and user may have: the user's pool_size, else the
+ * database's, else default_pool_size. A configured 0 is unlimited: Infinity.
+ */
+export function poolSize(config: Config, database: DatabaseConfig, userName: string): number {
+  const size = config.users.get(userName)?.pool_size ?? database.pool_size ?? config.pooler.default_pool_size
+  return size === 0 ? Number.POSITIVE_INFINITY : size
+}
+
+/** The pool mode of this database and user: the user's, else the database's, else that of [pooler]. */
+export function poolMode(config: Config, database: DatabaseConfig, userName: string): PoolMode {
+  return config.users.get(userName)?.pool_mode ?? database.pool_mode ?? config.pooler.pool_mode
+}
+
+/**
+ * How long a client may wait for a server connection, in milliseconds: the user's query_wait_timeout,
+ * else the database's, else that of [pooler]. 0 is for ever.
+ */
+export function queryWaitTimeout(config: Config, database: DatabaseConfig, userName: string): number {
+  const user = config.users.get(userName)
+  return user?.query_wait_timeout ?? database.query_wait_timeout ?? config.pooler.query_wait_timeout
+}
+
+/** The age at which an unused server connection is closed, in milliseconds. 0 is after one use. */
+export function serverLifetime(config: Config, database: DatabaseConfig): number {
+  return database.server_lifetime ?? config.pooler.server_lifetime
+}

@@ -1,0 +1,147 @@
+/**
+ * The rows of the table of settings about servers: where they are, how to log in, how long to keep a
+ * connection. `password` is here for [users] too. Only settings.ts imports it.
+ */
+import type { Setting } from './setting.ts'
+
+/** The longest delay that a timer of Node takes: 2^31 - 1 ms, about 24 days. */
+const LongestTimerMs = 2_147_483_647
+/** For times that are only ever compared with a clock. */
+const TenYearsMs = 10 * 365 * 24 * 3600 * 1000
+
+export const serverSettings = {
+  host: {
+    type: 'string',
+    reloadable: true,
+    pattern: /^(?:\/.*|[^\s,/@[\]]+)$/,
+    expected:
+      'one host name, one IP address without brackets, or the absolute path of a unix socket directory',
+    in: {
+      database: {
+        default: '127.0.0.1',
+        doc: [
+          'Where the server is: one host name, one address, or the absolute path of the directory of its unix',
+          'socket. PgBouncer starts with the unix socket.',
+        ],
+      },
+    },
+  },
+  port: {
+    type: 'integer',
+    reloadable: true,
+    min: 1,
+    max: 65535,
+    in: { database: { default: 5432, doc: ['Port of the server; it names the unix socket too.'] } },
+  },
+  dbname: {
+    type: 'string',
+    reloadable: true,
+    in: {
+      database: {
+        otherwise: 'NAME, or for "*" the name that the client asked for',
+        example: 'app_production',
+        doc: ["The database's name on the server."],
+      },
+    },
+  },
+  user: {
+    type: 'string',
+    reloadable: true,
+    in: {
+      database: {
+        otherwise: 'the name that the client logged in with',
+        example: 'app_owner',
+        doc: ['Log in to the server as this user, whoever the client is.'],
+      },
+    },
+  },
+  password: {
+    type: 'string',
+    reloadable: true,
+    secret: true,
+    in: {
+      database: {
+        otherwise: 'what [users] or auth_file have for that user',
+        example: 'secret of app_owner',
+        doc: ['The password of the forced user above.'],
+      },
+      user: {
+        otherwise: 'what auth_file has for this user',
+        example: 'md5d41d8cd98f00b204e9800998ecf8427e',
+        doc: [
+          'The secret of this user: the password itself, "md5" and 32 hex digits, or "SCRAM-SHA-256$..." as',
+          'in pg_authid. Only the password itself serves every way to log in to a server.',
+        ],
+      },
+    },
+  },
+  server_connect_timeout: {
+    type: 'time',
+    reloadable: true,
+    max: LongestTimerMs,
+    in: {
+      pooler: {
+        default: '15s',
+        doc: ['How long connecting and logging in to a server may take. 0 means without limit.'],
+      },
+    },
+  },
+  server_login_retry: {
+    type: 'time',
+    reloadable: true,
+    max: LongestTimerMs,
+    in: {
+      pooler: {
+        default: '15s',
+        doc: [
+          'The wait after a failed connection or login before the pool tries again; clients that need a new',
+          "connection meanwhile get the server's error at once. 0 tries again without a wait.",
+        ],
+      },
+    },
+  },
+  server_lifetime: {
+    type: 'time',
+    reloadable: true,
+    max: TenYearsMs,
+    in: {
+      pooler: {
+        default: '3600s',
+        doc: [
+          'A server connection older than this is closed as soon as it is unused. 0 uses each connection',
+          'only once.',
+        ],
+      },
+      database: {
+        otherwise: 'server_lifetime of [pooler]',
+        example: '1h',
+        doc: ['The server_lifetime of the connections to this database.'],
+      },
+    },
+  },
+  server_idle_timeout: {
+    type: 'time',
+    reloadable: true,
+    max: TenYearsMs,
+    in: {
+      pooler: {
+        default: '600s',
+        doc: ['A server connection that was not used for so long is closed. 0 turns this off.'],
+      },
+    },
+  },
+  server_reset_query: {
+    type: 'string',
+    reloadable: true,
+    emptyAllowed: true,
+    in: {
+      pooler: {
+        default: 'DISCARD ALL',
+        doc: [
+          'What a server connection runs before its next client, in session mode only: the other modes leave',
+          'no session to reset. Empty runs nothing.',
+        ],
+      },
+    },
+  },
+} as const satisfies Record<string, Setting>

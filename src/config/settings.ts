@@ -1,0 +1,46 @@
+/**
+ * The table of all settings: the only place that knows one. The types of the Config, the TOML loader, the
+ * example file and the console's SHOW CONFIG read from it. Names, defaults and meanings are PgBouncer's
+ * (its configuration reference, by the same names) except where a doc line says otherwise.
+ */
+import { clientSettings } from './client-settings.ts'
+import { poolSettings } from './pool-settings.ts'
+import { serverSettings } from './server-settings.ts'
+import type { HeldValue, Scope, Setting, WrittenValue } from './setting.ts'
+
+/** In the order of the example file. */
+export const settings = {
+  ...clientSettings,
+  ...serverSettings,
+  ...poolSettings,
+  log_level: {
+    type: 'enum',
+    reloadable: true,
+    values: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    in: { pooler: { default: 'info', doc: ['The least important lines that are still logged.'] } },
+  },
+} as const satisfies Record<string, Setting>
+
+type Settings = typeof settings
+export type SettingName = keyof Settings
+
+type NamesIn<S extends Scope> = {
+  [K in SettingName]: S extends keyof Settings[K]['in'] ? K : never
+}[SettingName]
+type HasDefault<K extends SettingName, S extends Scope> = Settings[K]['in'] extends {
+  readonly [P in S]: { readonly default: unknown }
+}
+  ? true
+  : false
+
+/** The settings of one section as a Config holds them: every key is there, undefined without a default. */
+export type SettingsOf<S extends Scope> = {
+  readonly [K in NamesIn<S>]: HasDefault<K, S> extends true
+    ? HeldValue<Settings[K]>
+    : HeldValue<Settings[K]> | undefined
+}
+
+/** The settings of one section as they may be written. */
+export type WrittenSettings<S extends Scope> = {
+  readonly [K in NamesIn<S>]?: WrittenValue<Settings[K]> | undefined
+}

@@ -1,0 +1,106 @@
+/**
+ * createLogger: the pino root logger of the process. The composition root makes one and hands it, or
+ * children of it, to whoever logs. Lines are collected and written in the background, so that logging never
+ * waits for a disk or a pipe; what is still collected at the exit of the process is written then.
+ */
+import { writeSync } from 'node:fs'
+import type { Logger } from 'pino'
+import { pino } from 'pino'
+
+export type { Logger }
+
+export interface LoggerOptions {
+  /** The least important level that is written. */
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+  /** A file descriptor or the path of a file to append to; standard output where it is not given. */
+  readonly destination?: number | string
+}
+
+export interface RootLogger {
+  readonly log: Logger
+  /** Resolves when every line logged before the call is written, or cannot be. Never rejects. */
+  flush(): Promise<void>
+}
+
+const StandardOutput = 1
+const StandardError = 2
+/** How long a line may stay in memory when few follow it. */
+const FlushDelayMs = 200
+const CollectedBytes = 4096
+/** More than this is dropped rather than kept when nobody takes the lines. */
+const MaxWaitingBytes = 16 * 1024 * 1024
+const SecretKeys = ['password', 'passwd', 'secret', 'clientKey', 'serverKey', 'storedKey', 'saltedPassword']
+
+/** Makes the root logger: JSON lines, one per event, with secrets replaced by "[redacted]". */
+export function createLogger({ level, destination = StandardOutput }: LoggerOptions): RootLogger {
+  const output = pino.destination({
+    dest: destination,
+    sync: false,
+    minLength: CollectedBytes,
+    maxLength: MaxWaitingBytes,
+  })
+  let reported = false
+  // Without a listener a full disk would end the process; pino itself only takes care of a closed pipe.
+  output.on('error', (error: Error) => {
+    if (reported) return
+    reported = true
+    report(error)
+  })
+
+  let flushIsDue = false
+  const stream = {
+    write(line: string): void {
+      output.write(line)
+      if (flushIsDue) return
+      flushIsDue = true
+      // A timer per burst, not an interval: an idle pooler writes nothing, a forgotten logger costs nothing.
+      setTimeout(() => {
+        flushIsDue = false
+        output.flush(ignore)
+      }, FlushDelayMs).unref()
+    },
+  }
+  const log = pino(
+    {
+      level,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      redact: {
+        paths: SecretKeys.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]),
+        censor: '[redacted]',
+      },
+      serializers: { err: withoutResponse },
+    },
+    stream,
+  )
+  return {
+    log,
+    async flush() {
+      // If a write is under way, the first call waits for that one only; the lines collected meanwhile are
+      // the second call's.
+      await flushed(output)
+      await flushed(output)
+    },
+  }
+}
+
+type Output = ReturnType<typeof pino.destination>
+
+function flushed(output: Output): Promise<void> {
+  return new Promise((resolve) => output.flush(() => resolve()))
+}
+
+/** Whatever goes wrong in a flush also reaches the error listener. */
+function ignore(): void {}
+
+/** A PoolerError may carry a whole ErrorResponse of the server; its bytes are noise in a log. */
+function withoutResponse(error: Error): object {
+  return { ...pino.stdSerializers.err(error), response: undefined }
+}
+
+function report(error: Error): void {
+  try {
+    writeSync(StandardError, `pooler: the log cannot be written (${error.message}); lines are being lost\n`)
+  } catch {
+    // Standard error is gone too: there is nobody left to tell.
+  }
+}
