@@ -30,13 +30,12 @@ export async function startPooler(options: PoolerOptions): Promise<TestPooler> {
       listen_addr: '127.0.0.1',
       listen_port: 0,
       auth_type: 'trust',
-      log_level: 'silent',
       ...options.pooler,
     },
     databases: { '*': { host, port }, ...options.databases },
     users: { [user]: password === undefined ? {} : { password }, ...options.users },
   })
-  const { log, flush } = createLogger({ level: process.env['POOLER_TEST_LOG'] ?? 'silent' })
+  const { log, flush } = createLogger({ level: process.env['POOLER_TEST_LOG'] === 'debug' ? 'debug' : 'silent' })
   const pooler = new Pooler(config, log)
   await pooler.start()
   const address = pooler.address

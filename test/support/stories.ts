@@ -1,10 +1,10 @@
 import { Client } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eventually } from './eventually.ts'
-import { startPooler } from './pooler.ts'
 import type { TestPooler } from './pooler.ts'
-import { sharedPostgres } from './postgres.ts'
+
 import type { TestPostgres } from './postgres.ts'
+import { sharedPostgres } from './postgres.ts'
 import { Stage } from './stage.ts'
 import { transcript } from './transcript.ts'
 
@@ -83,6 +83,7 @@ export function stories(): Stories {
   ): Promise<string[][]> {
     const { poolSize = 1 } = options
     await resetDatabase()
+    const { startPooler } = await import('./pooler.ts')
     const pooler = await startPooler({
       server: login(postgres),
       pooler: { default_pool_size: poolSize, ...options.pooler },
