@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { PoolerError, SqlState } from '../errors.ts'
+import {
+  encodeAuthenticationCleartextPassword,
+  encodeAuthenticationMd5Password,
+  encodeAuthenticationSasl,
+  encodeAuthenticationSaslContinue,
+  encodeAuthenticationSaslFinal,
+  readPasswordMessage,
+  readSaslInitialResponse,
+  readSaslResponse,
+  SCRAM_SHA_256,
+} from '../protocol/authentication.ts'
+import { md5ResponseMatches, passwordMatches } from './password-check.ts'
+import { ScramServer } from './scram-server.ts'
+import { mockScramVerifier } from './scram-verifier.ts'
+import type { PlainSecret, ScramSecret, UserSecret } from './user-secret.ts'
+
+/**
+ * ClientExchange: the login dialogue with one client, the pooler being the server. The client login calls
+ * start() and then onMessage() for each 'p' message until a step is not 'send'. It owns how far the dialogue
+ * got. A user without a usable secret goes through the same dialogue as any other and fails at its end.
+ * Source: PostgreSQL documentation, "Message Flow", start-up; PgBouncer setting auth_type.
+ */
+
+/** How clients must prove who they are. `md5` does SCRAM with users whose secret is a SCRAM one. */
+export type AuthType = 'trust' | 'plain' | 'md5' | 'scram-sha-256'
+
+/** What the caller does next. After 'ok' it sends `message`, if there is one, and then AuthenticationOk. */
+export type ClientStep =
+  | { readonly kind: 'send'; readonly message: Buffer }
+  | { readonly kind: 'ok'; readonly message?: Buffer }
+  | { readonly kind: 'failed'; readonly error: PoolerError }
+
+export interface ClientExchangeOptions {
+  readonly authType: AuthType
+  readonly user: string
+  /** Undefined for an unknown user, who is let in by trust alone. */
+  readonly secret: UserSecret | undefined
+}
+
+/** What the dialogue waits for. */
+const State = {
+  /** start() */
+  New: 'new',
+  /** the PasswordMessage with the password itself */
+  Password: 'password',
+  /** the PasswordMessage with the answer to the md5 salt */
+  Md5Response: 'md5-response',
+  /** SASLInitialResponse, with or without client-first in it */
+  SaslInitial: 'sasl-initial',
+  /** SASLResponse with client-first, where SASLInitialResponse had none */
+  ClientFirst: 'client-first',
+  /** SASLResponse with client-final */
+  ClientFinal: 'client-final',
+  /** the thread pool: no message is due, and one that comes breaks the protocol */
+  Busy: 'busy',
+  /** nothing any more */
+  Done: 'done',
+} as const
+type State = (typeof State)[keyof typeof State]
+
+const MD5_SALT_BYTES = 4
+
+export class ClientExchange {
+  readonly #authType: AuthType
+  readonly #user: string
+  readonly #secret: UserSecret | undefined
+  readonly #md5Salt = randomBytes(MD5_SALT_BYTES)
+  #state: State = State.New
+  #scram: ScramServer | undefined
+  #failure: PoolerError | undefined
+
+  constructor({ authType, user, secret }: ClientExchangeOptions) {
+    this.#authType = authType
+    this.#user = user
+    // An empty password would let in whoever leaves the password away; PostgreSQL never accepts one either.
+    this.#secret = secret?.kind === 'plain' && secret.reveal() === '' ? undefined : secret
+  }
+
+  /** The first step: what to ask the client for, or 'ok' with trust. */
+  start(): ClientStep {
+    assert.equal(this.#state, State.New)
+    switch (this.#method()) {
+      case 'trust':
+        return this.#accept()
+      case 'plain':
+        return this.#ask(State.Password, encodeAuthenticationCleartextPassword())
+      case 'md5':
+        return this.#ask(State.Md5Response, encodeAuthenticationMd5Password(this.#md5Salt))
+      case 'scram-sha-256':
+        return this.#ask(State.SaslInitial, encodeAuthenticationSasl([SCRAM_SHA_256]))
+    }
+  }
+
+  /**
+   * Takes the body `bodyStart..end` of a 'p' message, which is read before this returns its promise. What the
+   * client does wrong is a 'failed' step; a rejection means that the crypto library failed. The client has
+   * nothing to send while the promise is pending: a message that comes all the same fails.
+   */
+  async onMessage(buffer: Buffer, bodyStart: number, end: number): Promise<ClientStep> {
+    const state = this.#state
+    this.#state = State.Busy
+    try {
+      const step = await this.#answer(state, buffer, bodyStart, end)
+      if (this.#failure === undefined) return step
+    } catch (error) {
+      if (!(error instanceof PoolerError)) throw error
+      this.#failure ??= error
+    }
+    // Once failed it stays failed, also for the step that was pending when a message came out of turn.
+    this.#state = State.Done
+    return { kind: 'failed', error: this.#failure }
+  }
+
+  #answer(state: State, buffer: Buffer, start: number, end: number): ClientStep | Promise<ClientStep> {
+    switch (state) {
+      case State.Password:
+        return this.#checkPassword(readPassword(buffer, start, end))
+      case State.Md5Response:
+        return this.#checkMd5Response(readPassword(buffer, start, end))
+      case State.SaslInitial: {
+        const { mechanism, response } = readSaslInitialResponse(buffer, start, end)
+        if (mechanism !== SCRAM_SHA_256) throw wrongMechanism()
+        if (response === undefined) return this.#ask(State.ClientFirst, encodeAuthenticationSaslContinue(''))
+        return this.#challenge(Buffer.from(response))
+      }
+      case State.ClientFirst:
+        return this.#challenge(Buffer.from(readSaslResponse(buffer, start, end)))
+      case State.ClientFinal:
+        return this.#checkProof(readSaslResponse(buffer, start, end))
+      case State.New:
+      case State.Busy:
+      case State.Done:
+        throw unexpectedMessage()
+    }
+  }
+
+  #method(): AuthType {
+    return this.#authType === 'md5' && this.#secret?.kind === 'scram' ? 'scram-sha-256' : this.#authType
+  }
+
+  async #checkPassword(password: Buffer): Promise<ClientStep> {
+    const secret = this.#secret
+    if (secret === undefined) throw this.#refusal('there is no password for this user')
+    if (await passwordMatches(secret, this.#user, password)) return this.#accept()
+    throw this.#refusal('the password is wrong')
+  }
+
+  #checkMd5Response(response: Buffer): ClientStep {
+    const secret = this.#secret
+    if (secret === undefined) throw this.#refusal('there is no password for this user')
+    assert(secret.kind !== 'scram', 'a SCRAM secret leads to SCRAM')
+    if (md5ResponseMatches(secret, this.#user, this.#md5Salt, response)) return this.#accept()
+    throw this.#refusal('the password is wrong')
+  }
+
+  async #challenge(clientFirst: Buffer): Promise<ClientStep> {
+    const secret = this.#scramSecret()
+    this.#scram = new ScramServer(await (secret?.scramVerifier() ?? mockScramVerifier(this.#user)))
+    const serverFirst = this.#scram.firstMessage(clientFirst)
+    return this.#ask(State.ClientFinal, encodeAuthenticationSaslContinue(serverFirst))
+  }
+
+  #checkProof(clientFinal: Buffer): ClientStep {
+    assert(this.#scram !== undefined)
+    const serverFinal = this.#scram.finalMessage(clientFinal)
+    if (this.#secret?.kind === 'md5') throw this.#refusal('an md5 secret cannot verify scram-sha-256')
+    if (this.#scramSecret() === undefined) throw this.#refusal('there is no password for this user')
+    if (serverFinal === undefined) throw this.#refusal('the password is wrong')
+    return this.#accept(encodeAuthenticationSaslFinal(serverFinal))
+  }
+
+  /**
+   * The secret that can verify a SCRAM proof. An md5 secret cannot: its user gets the dialogue of an unknown
+   * one.
+   */
+  #scramSecret(): PlainSecret | ScramSecret | undefined {
+    return this.#secret?.kind === 'md5' ? undefined : this.#secret
+  }
+
+  #ask(state: State, message: Buffer): ClientStep {
+    this.#state = state
+    return { kind: 'send', message }
+  }
+
+  #accept(message?: Buffer): ClientStep {
+    this.#state = State.Done
+    return message === undefined ? { kind: 'ok' } : { kind: 'ok', message }
+  }
+
+  /**
+   * One wording for every reason, which is for the log alone: the client must not learn whether the user
+   * exists.
+   */
+  #refusal(reason: string): PoolerError {
+    const message = `password authentication failed for user "${this.#user}"`
+    return new PoolerError(SqlState.InvalidPassword, message, { cause: new Error(reason) })
+  }
+}
+
+/** A copy of the password: the view that the reader returns ends with this call, the check may not. */
+function readPassword(buffer: Buffer, start: number, end: number): Buffer {
+  const password = Buffer.from(readPasswordMessage(buffer, start, end))
+  if (password.length > 0) return password
+  throw new PoolerError(SqlState.InvalidPassword, 'empty password returned by client')
+}
+
+function wrongMechanism(): PoolerError {
+  return new PoolerError(
+    SqlState.ProtocolViolation,
+    `the client chose a SASL mechanism that was not offered; the only one is ${SCRAM_SHA_256}`,
+  )
+}
+
+function unexpectedMessage(): PoolerError {
+  const message = 'the client sent a password message when none was asked for'
+  return new PoolerError(SqlState.ProtocolViolation, message)
+}
