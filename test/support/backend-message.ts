@@ -48,9 +48,10 @@ interface Decoded {
   v: { minor: number; unknown: string[] }
 }
 
-export type BackendMessage<Type extends string = string> = { type: Type; body: Buffer } & (Type extends keyof Decoded
-  ? Decoded[Type]
-  : unknown)
+export type BackendMessage<Type extends string = string> = {
+  type: Type
+  body: Buffer
+} & (Type extends keyof Decoded ? Decoded[Type] : unknown)
 
 function times<Item>(count: number, read: () => Item): Item[] {
   return Array.from({ length: count }, read)
@@ -66,7 +67,7 @@ function fieldsOf(reader: BodyReader): Fields {
   for (let letter = reader.byte(); letter !== 0; letter = reader.byte()) {
     fields[String.fromCharCode(letter)] = reader.cstring()
   }
-  return { fields, code: fields['C'] ?? '', text: fields['M'] ?? '' }
+  return { fields, code: fields.C ?? '', text: fields.M ?? '' }
 }
 
 function column(reader: BodyReader): Column {
@@ -142,7 +143,8 @@ export function rows(messages: readonly BackendMessage[]): (string | null)[][] {
 
 /** One message in short, for the errors of tests. */
 export function summary(message: BackendMessage): string {
-  if (isMessage(message, 'E') || isMessage(message, 'N')) return `${message.type}(${message.code} ${message.text})`
+  if (isMessage(message, 'E') || isMessage(message, 'N'))
+    return `${message.type}(${message.code} ${message.text})`
   if (isMessage(message, 'C')) return `C(${message.tag})`
   if (isMessage(message, 'Z')) return `Z(${message.status})`
   if (isMessage(message, 'S')) return `S(${message.name}=${message.value})`

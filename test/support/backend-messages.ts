@@ -1,6 +1,6 @@
 import { BackendType } from '../../src/protocol/message-type.ts'
-import { message } from './frontend-messages.ts'
 import type { Value } from './frontend-messages.ts'
+import { message } from './frontend-messages.ts'
 
 /**
  * Builders of the messages that PostgreSQL sends, for ScriptedServer and its tests.
@@ -68,5 +68,10 @@ export const noData = (): Buffer => message(BackendType.NoData)
 
 /** The whole reply to a simple query with one row of one text column. */
 export function oneRow(value: string): Buffer {
-  return Buffer.concat([rowDescription('value'), dataRow(value), commandComplete('SELECT 1'), readyForQuery()])
+  return Buffer.concat([
+    rowDescription('value'),
+    dataRow(value),
+    commandComplete('SELECT 1'),
+    readyForQuery(),
+  ])
 }

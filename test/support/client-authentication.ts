@@ -1,6 +1,6 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
-import { isMessage } from './backend-message.ts'
 import type { BackendMessage } from './backend-message.ts'
+import { isMessage } from './backend-message.ts'
 import { password as passwordMessage, saslInitialResponse, saslResponse } from './frontend-messages.ts'
 
 /**
@@ -56,7 +56,13 @@ async function scram(client: Dialogue, password: string): Promise<boolean> {
 
   const serverFirst = challenge.rest.toString()
   const parts = attributes(serverFirst)
-  const salted = pbkdf2Sync(password, Buffer.from(parts.get('s') ?? '', 'base64'), Number(parts.get('i')), 32, 'sha256')
+  const salted = pbkdf2Sync(
+    password,
+    Buffer.from(parts.get('s') ?? '', 'base64'),
+    Number(parts.get('i')),
+    32,
+    'sha256',
+  )
   const withoutProof = `c=biws,r=${parts.get('r')}`
   const signed = `${clientFirst},${serverFirst},${withoutProof}`
   const clientKey = hmac(salted, 'Client Key')

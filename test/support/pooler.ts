@@ -1,3 +1,4 @@
+import type { ConfigInput } from '../../src/config/config.ts'
 import { buildConfig } from '../../src/config/config.ts'
 import { createLogger } from '../../src/log.ts'
 import { Pooler } from '../../src/pooler.ts'
@@ -7,13 +8,10 @@ import { Pooler } from '../../src/pooler.ts'
  * scripted one). Each test that needs other settings starts its own.
  */
 
-export interface PoolerOptions {
+/** Settings of the sections, over the defaults of the tests: trust, any free port, database "*" at the server. */
+export interface PoolerOptions extends ConfigInput {
   /** The PostgreSQL behind it, with the login that the pooler uses there. */
-  server: { host: string; port: number; user?: string; password?: string | undefined }
-  /** Settings of the sections, by PgBouncer's names, over the defaults of the tests. */
-  pooler?: Readonly<Record<string, unknown>>
-  databases?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
-  users?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  server: { host: string; port: number; user?: string; password?: string }
 }
 
 export interface TestPooler {
@@ -35,7 +33,9 @@ export async function startPooler(options: PoolerOptions): Promise<TestPooler> {
     databases: { '*': { host, port }, ...options.databases },
     users: { [user]: password === undefined ? {} : { password }, ...options.users },
   })
-  const { log, flush } = createLogger({ level: process.env['POOLER_TEST_LOG'] === 'debug' ? 'debug' : 'silent' })
+  const { log, flush } = createLogger({
+    level: process.env.POOLER_TEST_LOG === 'debug' ? 'debug' : 'silent',
+  })
   const pooler = new Pooler(config, log)
   await pooler.start()
   const address = pooler.address

@@ -1,6 +1,6 @@
 import { connect as connectSocket } from 'node:net'
-import { decodeBackendMessage, isMessage, letters, summary } from './backend-message.ts'
 import type { BackendMessage } from './backend-message.ts'
+import { decodeBackendMessage, isMessage, letters, summary } from './backend-message.ts'
 import { authenticate } from './client-authentication.ts'
 import * as frontend from './frontend-messages.ts'
 import { MessageStream } from './message-stream.ts'
@@ -175,7 +175,8 @@ export class RawClient {
 
   /** Sends a CancelRequest with this client's key over its own connection and waits until that one is closed. */
   async cancel(key = this.key): Promise<void> {
-    if (key === undefined) throw new Error('no BackendKeyData was received, so there is nothing to cancel with')
+    if (key === undefined)
+      throw new Error('no BackendKeyData was received, so there is nothing to cancel with')
     const canceller = await RawClient.open(this.address)
     canceller.send(frontend.cancelRequest(key))
     const answer = await canceller.receiveRest()

@@ -1,8 +1,8 @@
-import { createServer } from 'node:net'
 import type { AddressInfo, Server } from 'node:net'
+import { createServer } from 'node:net'
 import * as backend from './backend-messages.ts'
-import { DEADLINE_MS, MessageStream } from './message-stream.ts'
 import type { WireMessage } from './message-stream.ts'
+import { DEADLINE_MS, MessageStream } from './message-stream.ts'
 
 /**
  * ScriptedServer: a PostgreSQL whose every message a test decides, for orders of events that a real one produces
@@ -58,7 +58,9 @@ export class ServerSession {
       this.stream.history.push(message?.type ?? '<closed>')
       if (message?.type !== type) {
         const got = message === undefined ? 'the connection was closed' : `received '${message.type}'`
-        throw new Error(`scripted server expected '${sequence}': ${got}; so far ${this.stream.history.join('')}`)
+        throw new Error(
+          `scripted server expected '${sequence}': ${got}; so far ${this.stream.history.join('')}`,
+        )
       }
       messages.push(message)
     }

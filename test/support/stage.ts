@@ -1,8 +1,8 @@
 import type { Client } from 'pg'
 import { eventually } from './eventually.ts'
 import { query } from './frontend-messages.ts'
-import { RawClient } from './raw-client.ts'
 import type { Address, RawClientOptions } from './raw-client.ts'
+import { RawClient } from './raw-client.ts'
 
 /**
  * Stage: where one story is played. It connects clients to its target, PostgreSQL or the pooler, and gives the

@@ -1,10 +1,11 @@
 import { Client } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { ConfigInput } from '../../src/config/config.ts'
 import { eventually } from './eventually.ts'
 import type { TestPooler } from './pooler.ts'
 
-import type { TestPostgres } from './postgres.ts'
-import { sharedPostgres } from './postgres.ts'
+import type { TestDatabase } from './postgres.ts'
+import { createDatabase } from './postgres.ts'
 import { Stage } from './stage.ts'
 import { transcript } from './transcript.ts'
 
@@ -14,13 +15,10 @@ import { transcript } from './transcript.ts'
  * pooler does (sharing, refusing, cleaning up) is told by `pooled` tests. Owns one database per test file.
  */
 
-export interface StoryOptions {
+/** Further settings of the pooler, and the one that nearly every story turns. */
+export interface StoryOptions extends ConfigInput {
   /** Server connections of the pool; 1 unless given, so that clients must share. */
   poolSize?: number
-  /** Further settings of the pooler. */
-  pooler?: Readonly<Record<string, unknown>>
-  databases?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
-  users?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
 
 export interface Stories {
@@ -30,25 +28,25 @@ export interface Stories {
   pooled(name: string, run: (stage: Stage, pooler: TestPooler) => Promise<void>, options?: StoryOptions): void
 }
 
-let databases = 0
-
 /** Registers the database of a test file and returns its story tellers. Call once per file. */
 export function stories(): Stories {
-  const database = `stories_${process.pid}_${(databases += 1)}`
-  let postgres: TestPostgres
+  let database: TestDatabase
   let admin: Client
 
   beforeAll(async () => {
-    postgres = await sharedPostgres()
-    await postgres.query(`CREATE DATABASE ${database}`)
-    admin = new Client({ ...login(postgres), database })
+    database = await createDatabase()
+    admin = new Client({ connectionString: database.url })
     await admin.connect()
   })
 
   afterAll(async () => {
     await admin.end()
-    await postgres.query(`DROP DATABASE ${database} WITH (FORCE)`)
+    await database.drop()
   })
+
+  function setting() {
+    return { database: database.database, admin, password: database.password }
+  }
 
   async function backends(): Promise<{ state: string; query: string }[]> {
     const { rows } = await admin.query<{ state: string; query: string }>(
@@ -70,7 +68,7 @@ export function stories(): Stories {
 
   async function runDirect(tell: (stage: Stage) => Promise<void>): Promise<string[][]> {
     await resetDatabase()
-    const stage = new Stage('PostgreSQL', postgres, { database, admin, password: postgres.password })
+    const stage = new Stage('PostgreSQL', database, setting())
     await stage.play(tell)
     stage.dismiss()
     await nobodyIsLeft()
@@ -81,17 +79,17 @@ export function stories(): Stories {
     tell: (stage: Stage, pooler: TestPooler) => Promise<void>,
     options: StoryOptions,
   ): Promise<string[][]> {
-    const { poolSize = 1 } = options
+    const { poolSize = 1, pooler: settings, ...sections } = options
+    const { host, port, user, password } = database
     await resetDatabase()
     const { startPooler } = await import('./pooler.ts')
     const pooler = await startPooler({
-      server: login(postgres),
-      pooler: { default_pool_size: poolSize, ...options.pooler },
-      databases: options.databases ?? {},
-      users: options.users ?? {},
+      server: { host, port, user, password },
+      pooler: { default_pool_size: poolSize, ...settings },
+      ...sections,
     })
     try {
-      const stage = new Stage('the pooler', pooler, { database, admin, password: postgres.password })
+      const stage = new Stage('the pooler', pooler, setting())
       await stage.play((played) => tell(played, pooler))
       stage.dismiss()
       await eventually(
@@ -99,10 +97,13 @@ export function stories(): Stories {
         backends,
         (found) => found.length <= poolSize && found.every(({ state }) => state === 'idle'),
       )
-      return stage.clients.map((client) => transcript(client.received))
-    } finally {
       await pooler.stop()
       await nobodyIsLeft()
+      return stage.clients.map((client) => transcript(client.received))
+    } catch (error) {
+      // The story's own failure is the news, not what it leaves behind.
+      await pooler.stop().catch(() => {})
+      throw error
     }
   }
 
@@ -111,7 +112,7 @@ export function stories(): Stories {
       test(name, async () => {
         const direct = await runDirect(tell)
         // Set while a story is being written, to see it against PostgreSQL alone.
-        if (process.env['STORY_TARGET'] === 'postgres') return
+        if (process.env.STORY_TARGET === 'postgres') return
         const pooled = await runPooled(tell, options)
         expect(pooled, 'what the clients of the pooler received').toEqual(direct)
       })
@@ -122,9 +123,4 @@ export function stories(): Stories {
       })
     },
   }
-}
-
-function login(postgres: TestPostgres): { host: string; port: number; user: string; password: string } {
-  const { host, port, user, password } = postgres
-  return { host, port, user, password }
 }

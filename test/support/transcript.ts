@@ -1,5 +1,5 @@
-import { isMessage } from './backend-message.ts'
 import type { BackendMessage } from './backend-message.ts'
+import { isMessage } from './backend-message.ts'
 
 /**
  * transcript: received messages as lines of text that two runs of the same story can be compared by. Whatever must
@@ -27,7 +27,8 @@ function line(message: BackendMessage): string {
   if (isMessage(message, 'A')) return `A <pid> ${message.channel} ${printable(message.payload)}`
   if (isMessage(message, 'C')) return `C ${message.tag}`
   if (isMessage(message, 'D')) return `D ${message.values.map(cell).join(' | ')}`
-  if (isMessage(message, 'E') || isMessage(message, 'N')) return `${message.type} ${errorFields(message.fields)}`
+  if (isMessage(message, 'E') || isMessage(message, 'N'))
+    return `${message.type} ${errorFields(message.fields)}`
   if (isMessage(message, 'S')) return `S ${message.name}=${message.value}`
   if (isMessage(message, 'T')) return `T ${message.columns.map(column).join(' | ')}`
   if (isMessage(message, 'Z')) return `Z ${message.status}`
@@ -35,7 +36,7 @@ function line(message: BackendMessage): string {
 }
 
 function errorFields(fields: Readonly<Record<string, string>>): string {
-  const local = ANSWERED_BY_THE_POOLER.has(fields['C'] ?? '')
+  const local = ANSWERED_BY_THE_POOLER.has(fields.C ?? '')
   return Object.entries(fields)
     .filter(([letter]) => !(local && SOURCE_PLACE.has(letter)))
     .map(([letter, text]) => `${letter}:${text}`)

@@ -31,7 +31,13 @@ describe('an error inside a pipeline', () => {
   // case 1
   story('leaves no statement, portal or reply of the discarded part', async (stage) => {
     const client = await stage.connect()
-    client.send(f.parse('broken', 'SELEC'), f.parse('late', 'SELECT 1'), f.close('S', 'late'), f.run('late'), f.sync())
+    client.send(
+      f.parse('broken', 'SELEC'),
+      f.parse('late', 'SELECT 1'),
+      f.close('S', 'late'),
+      f.run('late'),
+      f.sync(),
+    )
     await client.expect('EZ')
     const [unknown] = ofType(await client.roundTrip(f.run('late'), f.sync()), 'E')
     expect(unknown?.code).toBe('26000')
@@ -98,7 +104,14 @@ describe('an error inside a pipeline', () => {
   // case 1: in an explicit transaction the pipeline after the error fails too, one error per Sync.
   story('inside a transaction fails every later batch until ROLLBACK', async (stage) => {
     const client = await stage.connect()
-    client.send(f.extended('BEGIN'), f.sync(), f.extended('SELECT 1/0'), f.sync(), f.extended('SELECT 1'), f.sync())
+    client.send(
+      f.extended('BEGIN'),
+      f.sync(),
+      f.extended('SELECT 1/0'),
+      f.sync(),
+      f.extended('SELECT 1'),
+      f.sync(),
+    )
     client.send(f.extended('ROLLBACK'), f.sync())
     const reply = await client.receiveReplies(4)
     expect(ofType(reply, 'Z').map((ready) => ready.status)).toEqual(['T', 'E', 'E', 'I'])
@@ -294,7 +307,11 @@ describe('Bind', () => {
     const big = Buffer.alloc(300_000, 'x')
     const bytes = Buffer.from([0, 1, 2, 255])
     const statement = f.parse('', 'SELECT $1::bytea, length($2::text)', [17, 25])
-    client.send(statement, f.bind('', { values: [bytes, big], formats: [1, 0], resultFormats: [1, 0] }), f.execute())
+    client.send(
+      statement,
+      f.bind('', { values: [bytes, big], formats: [1, 0], resultFormats: [1, 0] }),
+      f.execute(),
+    )
     client.send(f.sync())
     await client.expect('12DCZ')
   })
@@ -321,7 +338,12 @@ describe('FunctionCall', () => {
   // case 26: drivers read and write large objects this way.
   story('works inside a transaction and between other requests', async (stage) => {
     const client = await stage.connect()
-    client.send(f.query('BEGIN'), f.functionCall(INT4_PLUS, [f.int4(1), f.int4(2)]), f.extended('SELECT 1'), f.sync())
+    client.send(
+      f.query('BEGIN'),
+      f.functionCall(INT4_PLUS, [f.int4(1), f.int4(2)]),
+      f.extended('SELECT 1'),
+      f.sync(),
+    )
     client.send(f.functionCall(INT4_PLUS, [f.int4(3), f.int4(4)]), f.query('COMMIT'))
     await client.expect('CZVZ12TDCZVZCZ')
   })

@@ -96,7 +96,14 @@ describe('more statements than a server may keep', () => {
       await client.expect('1111Z')
       client.send(...[...names, ...names, 'a', 'd', 'a'].map((name) => f.run(name)), f.sync())
       await client.expect(`${'2DC'.repeat(11)}Z`)
-      client.send(f.run('b'), f.parse('e', 'SELECT 1'), f.run('b'), f.parse('', 'SELEC'), f.run('a'), f.sync())
+      client.send(
+        f.run('b'),
+        f.parse('e', 'SELECT 1'),
+        f.run('b'),
+        f.parse('', 'SELEC'),
+        f.run('a'),
+        f.sync(),
+      )
       await client.expect('2DC12DCEZ')
       for (const name of names) expect(await execute(client, name)).toBe(name)
     },
@@ -157,7 +164,13 @@ describe('DEALLOCATE', () => {
   // case 35
   story('ALL in extended protocol forgets every name at its place in the pipeline', async (stage) => {
     const client = await stage.connect()
-    client.send(f.parse('s', 'SELECT 1'), f.extended('DEALLOCATE ALL'), f.parse('s', 'SELECT 2'), f.run('s'), f.sync())
+    client.send(
+      f.parse('s', 'SELECT 1'),
+      f.extended('DEALLOCATE ALL'),
+      f.parse('s', 'SELECT 2'),
+      f.run('s'),
+      f.sync(),
+    )
     await client.expect('112nC12DCZ')
     expect(await execute(client, 's')).toBe('2')
     client.send(f.extended('DISCARD ALL'), f.sync())
@@ -182,7 +195,12 @@ describe('DEALLOCATE', () => {
   // case 35
   story('of one name forgets that name, simple or extended', async (stage) => {
     const client = await stage.connect()
-    await client.roundTrip(f.parse('one', 'SELECT 1'), f.parse('Two', 'SELECT 2'), f.parse('three', 'SELECT 3'), f.sync())
+    await client.roundTrip(
+      f.parse('one', 'SELECT 1'),
+      f.parse('Two', 'SELECT 2'),
+      f.parse('three', 'SELECT 3'),
+      f.sync(),
+    )
     await client.query('DEALLOCATE one')
     await client.query('DEALLOCATE PREPARE "Two"')
     expect(await execute(client, 'one')).toBe('26000')

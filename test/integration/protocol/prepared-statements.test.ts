@@ -36,7 +36,13 @@ describe('a name that is not known', () => {
   // case 8
   story('makes the rest of its pipeline void up to Sync', async (stage) => {
     const client = await stage.connect()
-    client.send(f.extended('SELECT 1'), f.run('nobody'), f.parse('later', 'SELECT 2'), f.run('later'), f.sync())
+    client.send(
+      f.extended('SELECT 1'),
+      f.run('nobody'),
+      f.parse('later', 'SELECT 2'),
+      f.run('later'),
+      f.sync(),
+    )
     client.send(f.run('later'), f.sync(), f.extended('SELECT 3'), f.sync())
     await client.expect('12TDCEZEZ12TDCZ')
   })
@@ -81,7 +87,14 @@ describe('a name in use', () => {
   // case 16
   story('answers 42P05 inside one pipeline', async (stage) => {
     const client = await stage.connect()
-    client.send(f.parse('s', 'SELECT 1'), f.parse('s', 'SELECT 2'), f.run('s'), f.sync(), f.run('s'), f.sync())
+    client.send(
+      f.parse('s', 'SELECT 1'),
+      f.parse('s', 'SELECT 2'),
+      f.run('s'),
+      f.sync(),
+      f.run('s'),
+      f.sync(),
+    )
     await client.expect('1EZ2DCZ')
   })
 
@@ -113,7 +126,13 @@ describe('names', () => {
   story('may be long, quoted, or anything but NUL', async (stage) => {
     const client = await stage.connect()
     for (const name of ['x'.repeat(300), 'é ü 語', '"quoted"', "it's", ' ', '1']) {
-      client.send(f.parse(name, 'SELECT 1'), f.describeMessage('S', name), f.run(name), f.close('S', name), f.sync())
+      client.send(
+        f.parse(name, 'SELECT 1'),
+        f.describeMessage('S', name),
+        f.run(name),
+        f.close('S', name),
+        f.sync(),
+      )
       await client.expect('1tT2DC3Z')
     }
   })
@@ -128,7 +147,12 @@ describe('names', () => {
   story('of portals are not names of statements', async (stage) => {
     const client = await stage.connect()
     await client.query('BEGIN')
-    client.send(f.parse('same', 'SELECT 1'), f.bind('same', { portal: 'same' }), f.close('P', 'same'), f.sync())
+    client.send(
+      f.parse('same', 'SELECT 1'),
+      f.bind('same', { portal: 'same' }),
+      f.close('P', 'same'),
+      f.sync(),
+    )
     await client.expect('123Z')
     expect(await errorCode(client, f.run('same'))).toBe(undefined)
     client.send(f.bind('same', { portal: 'same' }), f.close('S', 'same'), f.execute('same'), f.sync())
@@ -292,7 +316,13 @@ describe('an empty statement', () => {
   story('is parsed, described and executed to EmptyQueryResponse', async (stage) => {
     const client = await stage.connect()
     for (const text of ['', ';', '-- nothing', ' /* nothing */ ']) {
-      client.send(f.parse('s', text), f.describeMessage('S', 's'), f.bind('s'), f.describeMessage('P'), f.execute())
+      client.send(
+        f.parse('s', text),
+        f.describeMessage('S', 's'),
+        f.bind('s'),
+        f.describeMessage('P'),
+        f.execute(),
+      )
       client.send(f.close('S', 's'), f.sync())
       await client.expect('1tn2nI3Z')
     }
