@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { join, resolve } from 'node:path'
@@ -203,20 +204,28 @@ export class EmbeddedPostgres {
   #follow(child: ChildProcess): void {
     this.#child = child
     this.#exited = new Promise((settle) => {
-      const ended = () => {
+      const ended = async () => {
         this.#child = null
-        this.#watchdog?.kill('SIGKILL')
-        this.#watchdog = null
+        await this.#dismissWatchdog()
+        await rm(this.#ownerFile, { force: true }).catch(() => {})
         settle()
       }
-      child.once('exit', () => {
-        rm(this.#ownerFile, { force: true }).then(ended, ended)
-      })
+      child.once('exit', ended)
       child.once('error', (error) => {
         this.#log.launchError = error
-        if (child.pid === undefined) ended()
+        if (child.pid === undefined) void ended()
       })
     })
+  }
+
+  /** Tells the watchdog that there is nothing left to guard, and waits until it has gone. */
+  async #dismissWatchdog(): Promise<void> {
+    const watchdog = this.#watchdog
+    this.#watchdog = null
+    if (watchdog === null || watchdog.pid === undefined || watchdog.exitCode !== null) return
+    const gone = once(watchdog, 'exit')
+    watchdog.stdin?.end('stopped\n')
+    await gone
   }
 
   get #ownerFile(): string {
@@ -231,16 +240,21 @@ export class EmbeddedPostgres {
 
 /**
  * If this process is killed, nobody would stop the server. A shell with a pipe from us waits for the pipe to
- * close, which the system does whatever ends us, and then asks the server for a fast shutdown.
+ * close, which the system does whatever ends us, and then asks the server for a fast shutdown. A line on the pipe
+ * sends the shell home instead.
  */
 function watch(pid: number, user: UnprivilegedUser | null): ChildProcess {
-  const watchdog = spawn('/bin/sh', ['-c', 'read -r line; kill -INT "$1"', 'pooler-watchdog', String(pid)], {
-    cwd: '/',
-    env: programEnvironment(),
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-    ...(user === null ? {} : { uid: user.uid, gid: user.gid }),
-  })
+  const watchdog = spawn(
+    '/bin/sh',
+    ['-c', 'read -r line || kill -INT "$1"', 'pooler-watchdog', String(pid)],
+    {
+      cwd: '/',
+      env: programEnvironment(),
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore'],
+      ...(user === null ? {} : { uid: user.uid, gid: user.gid }),
+    },
+  )
   // Without a shell there is no watchdog; the next start then finds and stops what was left behind.
   watchdog.once('error', () => {})
   watchdog.stdin?.once('error', () => {})

@@ -1,0 +1,190 @@
+#!/usr/bin/env node
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import type { CommandLine } from './command-line.ts'
+import { parseCommandLine, UsageError, usage } from './command-line.ts'
+import type { Config } from './config/config.ts'
+import { buildConfig } from './config/config.ts'
+import { ConfigError } from './config/config-error.ts'
+import { loadToml } from './config/load-toml.ts'
+import { EmbeddedPostgres } from './embedded/embedded-postgres.ts'
+import { EmbeddedPostgresError } from './embedded/embedded-postgres-error.ts'
+import { isPortFree } from './embedded/free-port.ts'
+import { PoolerError } from './errors.ts'
+import { createLogger } from './log.ts'
+import { Pooler } from './pooler.ts'
+
+/**
+ * The command `pooler`: parameters in, exit code out. Chooses between a configuration file and the embedded
+ * PostgreSQL, starts, and stops in order when a signal asks for it. Exit codes: 0 stopped as asked, 1 something
+ * is wrong (one sentence on standard error), 2 wrong parameters.
+ */
+
+type StartCommand = Extract<CommandLine, { readonly command: 'start' | 'check' }>
+
+const DEFAULT_CONFIG_FILE = 'pooler.toml'
+const DEFAULT_FOLDER = '.pooler'
+const DEFAULT_PORT = 6432
+const HOST = '127.0.0.1'
+
+async function main(parameters: readonly string[]): Promise<number> {
+  const line = parseCommandLine(parameters)
+  if (line.command === 'help') {
+    process.stdout.write(usage)
+    return 0
+  }
+  if (line.command === 'version') {
+    const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+    console.log(`pooler ${version}`)
+    return 0
+  }
+  const configFile = line.configFile ?? configFileOfFolder(line)
+  if (configFile === undefined) return startEmbedded(line)
+  const config = await loadToml(configFile)
+  if (line.command === 'check') {
+    console.log(`${configFile} is valid`)
+    return 0
+  }
+  return startConfigured(config, line)
+}
+
+/** The pooler.toml of the current folder, unless the parameters ask for the embedded PostgreSQL. */
+function configFileOfFolder(line: StartCommand): string | undefined {
+  if (line.port !== undefined || line.dataFolder !== undefined) return undefined
+  if (existsSync(DEFAULT_CONFIG_FILE)) {
+    // On standard error: standard output belongs to the log.
+    console.error(`using ${DEFAULT_CONFIG_FILE} of this folder`)
+    return DEFAULT_CONFIG_FILE
+  }
+  if (line.command === 'check') {
+    throw new UsageError(`--check needs a configuration file, and there is no ${DEFAULT_CONFIG_FILE} here`)
+  }
+  return undefined
+}
+
+async function startConfigured(config: Config, line: StartCommand): Promise<number> {
+  const signals = new StopSignals('SIGINT', 'SIGTERM')
+  const { log, flush } = createLogger({ level: line.verbose ? 'debug' : config.pooler.log_level })
+  const pooler = new Pooler(config, log)
+  try {
+    await pooler.start()
+    await signals.first
+    signals.onSecond(() => process.exit(1))
+    await pooler.stop()
+    return 0
+  } finally {
+    await flush()
+  }
+}
+
+async function startEmbedded(line: StartCommand): Promise<number> {
+  const port = line.port ?? DEFAULT_PORT
+  if (!(await isPortFree(port))) throw new EmbeddedPostgresError(portInUse(port))
+  const signals = new StopSignals('SIGINT', 'SIGTERM', 'SIGHUP')
+  const postgres = new EmbeddedPostgres({ folder: line.dataFolder ?? DEFAULT_FOLDER })
+  signals.onSecond(async () => {
+    await postgres.stop('immediate').catch(reportError)
+    process.exit(1)
+  })
+  try {
+    await postgres.start()
+    // Asked to stop while PostgreSQL was starting: there is nobody yet to announce it to.
+    if (signals.received) return 0
+    return await startInFrontOf(postgres, port, line, signals)
+  } catch (error) {
+    // Ctrl-C reaches initdb too, and its complaint about that is no news.
+    if (signals.received) return 0
+    throw error
+  } finally {
+    await postgres.stop()
+  }
+}
+
+async function startInFrontOf(
+  postgres: EmbeddedPostgres,
+  port: number,
+  line: StartCommand,
+  signals: StopSignals,
+): Promise<number> {
+  const logFile = join(postgres.folder, 'pooler.log')
+  const { log, flush } = createLogger(
+    line.verbose ? { level: 'debug' } : { level: 'info', destination: logFile },
+  )
+  const pooler = new Pooler(embeddedConfig(postgres, port), log)
+  try {
+    await pooler.start()
+    announce(postgres, port, line.verbose ? 'standard output' : logFile)
+    const reason = await Promise.race([
+      signals.first.then(() => 'signal' as const),
+      postgres.exited.then(() => 'PostgreSQL ended' as const),
+    ])
+    await pooler.stop()
+    if (reason === 'signal') return 0
+    throw new EmbeddedPostgresError(`PostgreSQL ended by itself: ${postgres.logFile} says why`)
+  } finally {
+    await flush()
+  }
+}
+
+function embeddedConfig(postgres: EmbeddedPostgres, port: number): Config {
+  const { host, user, password } = postgres
+  return buildConfig({
+    pooler: { listen_addr: HOST, listen_port: port, auth_type: 'scram-sha-256' },
+    databases: { '*': { host, port: postgres.port } },
+    users: { [user]: { password } },
+  })
+}
+
+function announce(postgres: EmbeddedPostgres, port: number, log: string): void {
+  const url = `postgres://${postgres.user}:${postgres.password}@${HOST}:${port}/postgres`
+  console.log(`PostgreSQL runs on ${HOST}:${postgres.port}, data in ${postgres.dataFolder}`)
+  console.log(`The pooler in front of it runs on ${HOST}:${port}, log in ${log}`)
+  console.log()
+  console.log(`  Connect:  ${url}`)
+  console.log(`  Try:      psql "${url}" -c "SELECT version()"`)
+  console.log()
+  console.log('Ctrl-C stops both.')
+}
+
+/** The signals that ask for an orderly stop; a second one, at any time, asks for a quick one. */
+class StopSignals {
+  readonly first: Promise<void>
+  received = false
+  #onSecond: () => void = () => {}
+
+  constructor(...names: NodeJS.Signals[]) {
+    this.first = new Promise((resolve) => {
+      const handle = () => {
+        if (this.received) return this.#onSecond()
+        this.received = true
+        resolve()
+      }
+      for (const name of names) process.on(name, handle)
+    })
+  }
+
+  onSecond(act: () => void): void {
+    this.#onSecond = act
+  }
+}
+
+/** One line per problem for whatever an operator can put right; a stack for what only a programmer can. */
+function reportError(error: unknown): void {
+  const known = [UsageError, ConfigError, EmbeddedPostgresError, PoolerError].some(
+    (type) => error instanceof type,
+  )
+  console.error(known ? `pooler: ${(error as Error).message}` : error)
+}
+
+function portInUse(port: number): string {
+  return `port ${port} on ${HOST} is in use: stop the program that listens there, or choose another one with --port`
+}
+
+main(process.argv.slice(2)).then(
+  (exitCode) => process.exit(exitCode),
+  (error: unknown) => {
+    reportError(error)
+    process.exit(error instanceof UsageError ? 2 : 1)
+  },
+)

@@ -1,0 +1,96 @@
+import { parseArgs } from 'node:util'
+
+/**
+ * What the operator asked for: the parameters of the command `pooler`, checked and typed. Called by cli.ts,
+ * touches neither files nor the process.
+ */
+
+export type CommandLine =
+  | { readonly command: 'help' }
+  | { readonly command: 'version' }
+  | {
+      readonly command: 'start' | 'check'
+      /** Path of the configuration file, if one was named. */
+      readonly configFile: string | undefined
+      /** Port of the pooler and data folder, for a start with the embedded PostgreSQL. */
+      readonly port: number | undefined
+      readonly dataFolder: string | undefined
+      /** Log level "debug" instead of the configured one. */
+      readonly verbose: boolean
+    }
+
+/** The parameters make no sense; the message is one sentence for the operator. Exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+export const usage = `Usage: pooler [options] [pooler.toml]
+
+Starts the PostgreSQL connection pooler with this configuration file. Without one, ./pooler.toml is used if it
+exists; if not, or with --port or --data, the pooler starts in front of a PostgreSQL of its own.
+
+Options:
+      --check      validate the configuration file, print every problem in it, and exit with 0 or 1
+      --port N     without a configuration file: the port of the pooler on 127.0.0.1 (default 6432)
+      --data DIR   without a configuration file: where PostgreSQL keeps its data (default ./.pooler)
+  -v, --verbose    log everything (log level "debug")
+      --version    print the version and exit
+      --help       print this text and exit
+`
+
+const OPTIONS = {
+  check: { type: 'boolean' },
+  port: { type: 'string' },
+  data: { type: 'string' },
+  verbose: { type: 'boolean', short: 'v' },
+  version: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+const HIGHEST_PORT = 65_535
+
+/**
+ * Reads the parameters that follow the program's name.
+ * @throws UsageError
+ */
+export function parseCommandLine(parameters: readonly string[]): CommandLine {
+  const { values, positionals } = parse(parameters)
+  if (values.help) return { command: 'help' }
+  if (values.version) return { command: 'version' }
+  const [configFile, ...more] = positionals
+  if (more.length > 0) {
+    throw new UsageError(
+      `one configuration file is enough, but there are ${positionals.length}: ${positionals.join(' ')}`,
+    )
+  }
+  const embeddedOption =
+    values.port !== undefined ? '--port' : values.data !== undefined ? '--data' : undefined
+  if (embeddedOption !== undefined && (configFile !== undefined || values.check)) {
+    throw new UsageError(
+      `${embeddedOption} is for a start without a configuration file; set listen_port and the databases in the file instead`,
+    )
+  }
+  return {
+    command: values.check ? 'check' : 'start',
+    configFile,
+    port: values.port === undefined ? undefined : portNumber(values.port),
+    dataFolder: values.data,
+    verbose: values.verbose ?? false,
+  }
+}
+
+function parse(parameters: readonly string[]) {
+  try {
+    return parseArgs({ args: [...parameters], options: OPTIONS, allowPositionals: true, strict: true })
+  } catch (error) {
+    // Node's own sentences go on to explain how to quote; the first one says it all.
+    const [sentence = ''] = (error as Error).message.split(/\. (?=[A-Z])|\n/)
+    throw new UsageError(`${sentence.replace(/\.$/, '')}; "pooler --help" lists the options`)
+  }
+}
+
+function portNumber(text: string): number {
+  const port = Number(text)
+  if (/^\d+$/.test(text) && port >= 1 && port <= HIGHEST_PORT) return port
+  throw new UsageError(`--port takes a number from 1 to ${HIGHEST_PORT}, not "${text}"`)
+}
