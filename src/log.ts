@@ -12,8 +12,8 @@ export type { Logger }
 export interface LoggerOptions {
   /** The least important level that is written. */
   readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
-  /** A file descriptor or the path of a file to append to; standard output where it is not given. */
-  readonly destination?: number | string
+  /** The file descriptor to write to; standard output where it is not given. */
+  readonly fd?: number
 }
 
 export interface RootLogger {
@@ -32,19 +32,22 @@ const MaxWaitingBytes = 16 * 1024 * 1024
 const SecretKeys = ['password', 'passwd', 'secret', 'clientKey', 'serverKey', 'storedKey', 'saltedPassword']
 
 /** Makes the root logger: JSON lines, one per event, with secrets replaced by "[redacted]". */
-export function createLogger({ level, destination = StandardOutput }: LoggerOptions): RootLogger {
+export function createLogger({ level, fd = StandardOutput }: LoggerOptions): RootLogger {
   const output = pino.destination({
-    dest: destination,
+    dest: fd,
     sync: false,
     minLength: CollectedBytes,
     maxLength: MaxWaitingBytes,
   })
-  let reported = false
+  let failed = false
   // Without a listener a full disk would end the process; pino itself only takes care of a closed pipe.
   output.on('error', (error: Error) => {
-    if (reported) return
-    reported = true
+    if (failed) return
+    failed = true
     report(error)
+    // Unregisters pino's flush at the exit of the process: it repeats a write that fails until it succeeds,
+    // so that the process could not end. Writing in the background goes on.
+    output.emit('close')
   })
 
   let flushIsDue = false

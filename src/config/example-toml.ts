@@ -46,10 +46,11 @@ function section(scope: Scope): string {
 
 function entry(name: string, setting: Setting, scope: Scope): string {
   const use: SettingUse = setting.in[scope] ?? { doc: [] }
-  const facts = [kind(setting), `default: ${use.default === undefined ? use.otherwise : toml(use.default)}`]
-  if (!setting.reloadable) facts.push('a change needs a restart')
-  const lines = [...use.doc, `(${facts.join('; ')})`].map((line) => `# ${line}\n`)
-  return `${lines.join('')}#${name} = ${toml(use.default ?? use.example ?? '')}\n`
+  const otherwise = use.default === undefined ? use.otherwise : toml(use.default)
+  const restart = setting.reloadable ? '' : '; a change needs a restart'
+  const lines = [...use.doc, `Type: ${kind(setting)}`, `Default: ${otherwise}${restart}`]
+  const comment = lines.map((line) => `# ${line}\n`).join('')
+  return `${comment}#${name} = ${toml(use.default ?? use.example ?? '')}\n`
 }
 
 function kind(setting: Setting): string {

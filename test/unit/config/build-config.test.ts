@@ -1,0 +1,256 @@
+import { describe, expect, test } from 'vitest'
+import {
+  buildConfig,
+  type ConfigInput,
+  defaultConfig,
+  findDatabase,
+  poolMode,
+  poolSize,
+  queryWaitTimeout,
+  readConfig,
+  serverLifetime,
+} from '../../../src/config/config.ts'
+import { ConfigError } from '../../../src/config/config-error.ts'
+
+function problemsOf(input: unknown): readonly string[] {
+  try {
+    readConfig(input, { file: 'pooler.toml', folder: '/etc/pooler' })
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError)
+    return (error as ConfigError).message.split('\n')
+  }
+  return []
+}
+
+function databaseOf(input: ConfigInput, name: string) {
+  const config = buildConfig(input)
+  const database = findDatabase(config, name)
+  if (database === undefined) throw new Error(`the test's configuration has no database ${name}`)
+  return { config, database }
+}
+
+describe('defaults', () => {
+  test('an empty configuration holds the defaults, times in milliseconds', () => {
+    expect(defaultConfig().pooler).toEqual({
+      listen_addr: ['127.0.0.1'],
+      listen_port: 6432,
+      listen_backlog: 128,
+      max_client_conn: 1000,
+      auth_type: 'md5',
+      auth_file: undefined,
+      client_login_timeout: 60_000,
+      ignore_startup_parameters: [],
+      server_connect_timeout: 15_000,
+      server_login_retry: 15_000,
+      server_lifetime: 3_600_000,
+      server_idle_timeout: 600_000,
+      server_reset_query: 'DISCARD ALL',
+      pool_mode: 'transaction',
+      default_pool_size: 20,
+      query_wait_timeout: 120_000,
+      max_prepared_statements: 200,
+      log_level: 'info',
+    })
+    expect(defaultConfig().databases.size).toBe(0)
+    expect(defaultConfig().users.size).toBe(0)
+  })
+
+  test('a database without settings is on 127.0.0.1:5432 under its own name', () => {
+    const { database } = databaseOf({ databases: { app: {} } }, 'app')
+    expect(database).toMatchObject({ name: 'app', dbname: 'app', host: '127.0.0.1', port: 5432 })
+    expect(database.user).toBeUndefined()
+    expect(database.pool_size).toBeUndefined()
+  })
+
+  test('a key that is undefined in a plain object counts as not written', () => {
+    const config = buildConfig({ pooler: { listen_port: undefined, auth_file: undefined } })
+    expect(config.pooler.listen_port).toBe(6432)
+  })
+
+  test('the configuration and its sections are frozen', () => {
+    const config = buildConfig({ databases: { app: {} }, users: { ann: {} } })
+    for (const part of [
+      config,
+      config.pooler,
+      config.pooler.listen_addr,
+      config.databases.get('app'),
+      config.users.get('ann'),
+    ]) {
+      expect(Object.isFrozen(part)).toBe(true)
+    }
+  })
+})
+
+describe('values', () => {
+  test.each([
+    [0, 0],
+    [30, 30_000],
+    [1.5, 1500],
+    [30n, 30_000],
+    ['500ms', 500],
+    ['30s', 30_000],
+    ['1.5s', 1500],
+    ['5min', 300_000],
+    ['1h', 3_600_000],
+    ['1d', 86_400_000],
+    ['2 min', 120_000],
+    ['0s', 0],
+  ])('the time %s is %d ms', (written, ms) => {
+    expect(readTimeout(written)).toBe(ms)
+  })
+
+  test.each([-1, Number.NaN, Number.POSITIVE_INFINITY, '30', '5m', 's', '-1s', '1 week', '', true, null, []])(
+    '%j is not a time',
+    (written) => {
+      expect(problemsOf({ pooler: { query_wait_timeout: written } })).toEqual([
+        expect.stringContaining(
+          'pooler.query_wait_timeout: expected a time: a number of seconds or a string',
+        ),
+      ])
+    },
+  )
+
+  test('a time too small for a millisecond is refused, because as 0 it would mean something else', () => {
+    expect(problemsOf({ pooler: { query_wait_timeout: 0.0001 } })).toEqual([
+      'pooler.toml: pooler.query_wait_timeout: expected a time of at least one millisecond, or 0, got 0.0001',
+    ])
+  })
+
+  test('a time too long for a timer is refused where a timer measures it', () => {
+    expect(problemsOf({ pooler: { client_login_timeout: '25d' } })).toEqual([
+      'pooler.toml: pooler.client_login_timeout: expected a time of at most 24 days, got "25d"',
+    ])
+    expect(buildConfig({ pooler: { server_lifetime: '25d' } }).pooler.server_lifetime).toBe(25 * 86_400_000)
+  })
+
+  test('lists are written with commas or as an array, without repetitions', () => {
+    const addresses = (written: string | string[]) =>
+      buildConfig({ pooler: { listen_addr: written } }).pooler.listen_addr
+    expect(addresses('127.0.0.1, ::1')).toEqual(['127.0.0.1', '::1'])
+    expect(addresses(['127.0.0.1', '::1', '127.0.0.1'])).toEqual(['127.0.0.1', '::1'])
+    expect(addresses('*')).toEqual(['*'])
+  })
+
+  test.each([[''], ['*,127.0.0.1'], ['127.0.0.1,,::1'], ['[::1]'], ['/tmp'], [[]], [['a', 1]], [5]])(
+    'listen_addr does not take %j',
+    (written) => {
+      expect(problemsOf({ pooler: { listen_addr: written } })).toEqual([
+        expect.stringContaining(
+          'pooler.toml: pooler.listen_addr: expected a list of IP addresses or host names',
+        ),
+      ])
+    },
+  )
+
+  test.each(['db.example.org', '::1', '10.0.0.1', '/var/run/postgresql'])('host takes %j', (host) => {
+    expect(databaseOf({ databases: { app: { host } } }, 'app').database.host).toBe(host)
+  })
+
+  test.each(['', 'a,b', '[::1]', 'run/postgresql', '@abstract', 'a b'])('host does not take %j', (host) => {
+    expect(problemsOf({ databases: { app: { host } } })).toEqual([
+      expect.stringContaining(`databases.app.host: expected one host name, one IP address without brackets`),
+    ])
+  })
+
+  test('0 is a free port, an unlimited pool, an unlimited time', () => {
+    const { config, database } = databaseOf(
+      { pooler: { listen_port: 0, default_pool_size: 0, query_wait_timeout: 0 }, databases: { app: {} } },
+      'app',
+    )
+    expect(config.pooler.listen_port).toBe(0)
+    expect(poolSize(config, database, 'ann')).toBe(Number.POSITIVE_INFINITY)
+    expect(queryWaitTimeout(config, database, 'ann')).toBe(0)
+  })
+
+  test('a relative auth_file starts at the folder of the configuration, an absolute one stays', () => {
+    const authFile = (written: string) =>
+      readConfig({ pooler: { auth_file: written } }, { file: 'x', folder: '/etc/pooler' }).pooler.auth_file
+    expect(authFile('userlist.txt')).toBe('/etc/pooler/userlist.txt')
+    expect(authFile('/srv/userlist.txt')).toBe('/srv/userlist.txt')
+  })
+
+  test('server_reset_query may be empty, and no string may hold a zero byte', () => {
+    expect(buildConfig({ pooler: { server_reset_query: '' } }).pooler.server_reset_query).toBe('')
+    expect(problemsOf({ databases: { app: { dbname: 'a\0b' } } })).toHaveLength(1)
+    expect(problemsOf({ databases: { 'a\0b': {} } })).toHaveLength(1)
+  })
+})
+
+describe('precedence', () => {
+  const { config, database } = databaseOf(
+    {
+      pooler: { default_pool_size: 10, query_wait_timeout: 10, server_lifetime: 10 },
+      databases: {
+        app: { pool_size: 7, pool_mode: 'session', query_wait_timeout: 7, server_lifetime: 7 },
+        bare: {},
+      },
+      users: { ann: { pool_size: 3, pool_mode: 'statement', query_wait_timeout: 3 }, bob: {} },
+    },
+    'app',
+  )
+  const bare = findDatabase(config, 'bare')
+
+  test("a user's setting wins over the database's", () => {
+    expect(poolSize(config, database, 'ann')).toBe(3)
+    expect(poolMode(config, database, 'ann')).toBe('statement')
+    expect(queryWaitTimeout(config, database, 'ann')).toBe(3000)
+  })
+
+  test("a database's setting wins over [pooler], for users without one and for unknown users", () => {
+    for (const user of ['bob', 'nobody']) {
+      expect(poolSize(config, database, user)).toBe(7)
+      expect(poolMode(config, database, user)).toBe('session')
+      expect(queryWaitTimeout(config, database, user)).toBe(7000)
+    }
+    expect(serverLifetime(config, database)).toBe(7000)
+  })
+
+  test('[pooler] holds where neither says anything', () => {
+    if (bare === undefined) throw new Error('the database "bare" is configured above')
+    expect(poolSize(config, bare, 'bob')).toBe(10)
+    expect(poolMode(config, bare, 'bob')).toBe('transaction')
+    expect(queryWaitTimeout(config, bare, 'bob')).toBe(10_000)
+    expect(serverLifetime(config, bare)).toBe(10_000)
+  })
+})
+
+describe('finding a database', () => {
+  test('"*" stands in for names without a section, under the name that was asked for', () => {
+    const config = buildConfig({ databases: { app: { port: 1 }, '*': { port: 2 } } })
+    expect(findDatabase(config, 'app')).toMatchObject({ name: 'app', dbname: 'app', port: 1 })
+    expect(findDatabase(config, 'other')).toMatchObject({ name: 'other', dbname: 'other', port: 2 })
+    expect([...config.databases.keys()]).toEqual(['app'])
+  })
+
+  test('a dbname of "*" holds for every name', () => {
+    const config = buildConfig({ databases: { '*': { dbname: 'main' } } })
+    expect(findDatabase(config, 'other')).toMatchObject({ name: 'other', dbname: 'main' })
+  })
+
+  test('without "*" an unknown name is no database', () => {
+    expect(findDatabase(buildConfig({ databases: { app: {} } }), 'other')).toBeUndefined()
+  })
+
+  test('names of Object.prototype are names like others', () => {
+    expect(findDatabase(buildConfig({}), 'constructor')).toBeUndefined()
+    expect(findDatabase(buildConfig({ databases: { constructor: {} } }), 'constructor')?.dbname).toBe(
+      'constructor',
+    )
+  })
+
+  test('the reserved names are refused as sections and never found through "*"', () => {
+    const config = buildConfig({ databases: { '*': {} } })
+    for (const name of ['pgbouncer', 'pooler']) {
+      expect(findDatabase(config, name)).toBeUndefined()
+      expect(problemsOf({ databases: { [name]: {} } })).toEqual([
+        `pooler.toml: databases.${name}: reserved for the admin console; ` +
+          'give the section another name and set dbname',
+      ])
+    }
+  })
+})
+
+function readTimeout(written: unknown): number {
+  const origin = { file: 'pooler.toml', folder: '/' }
+  return readConfig({ pooler: { query_wait_timeout: written } }, origin).pooler.query_wait_timeout
+}
