@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { existsSync } from 'node:fs'
+import { existsSync, openSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { CommandLine } from './command-line.ts'
@@ -109,7 +109,7 @@ async function startInFrontOf(
 ): Promise<number> {
   const logFile = join(postgres.folder, 'pooler.log')
   const { log, flush } = createLogger(
-    line.verbose ? { level: 'debug' } : { level: 'info', destination: logFile },
+    line.verbose ? { level: 'debug' } : { level: 'info', fd: openSync(logFile, 'a', 0o600) },
   )
   const pooler = new Pooler(embeddedConfig(postgres, port), log)
   try {

@@ -95,11 +95,13 @@ export class EmbeddedPostgres {
    * @throws EmbeddedPostgresError, one sentence for each thing that can be wrong
    */
   async start(): Promise<void> {
-    const { binaries, user } = await this.#prepare()
+    if (this.#child !== null) throw new EmbeddedPostgresError(`PostgreSQL runs already on ${this.dataFolder}`)
     const fixedPort = this.#options.port ?? (this.#port === 0 ? undefined : this.#port)
+    // Looked at before the work of making a cluster; PostgreSQL itself has the last word.
+    if (fixedPort !== undefined && !(await isPortFree(fixedPort))) throw portInUse(fixedPort)
+    const { binaries, user } = await this.#prepare()
     for (let attempt = 1; ; attempt++) {
       this.#port = fixedPort ?? (await freePort())
-      if (!(await isPortFree(this.#port))) throw portInUse(this.#port)
       if (await this.#launch(binaries, user)) return
       const words = await this.#log.failure(this.dataFolder)
       if (!words.includes('could not bind')) {
@@ -107,7 +109,7 @@ export class EmbeddedPostgres {
           `PostgreSQL did not start on ${this.dataFolder}: ${words} (more in ${this.#log.path})`,
         )
       }
-      // Between our look and PostgreSQL's bind another program took the port.
+      // Between the look and PostgreSQL's bind another program took the port.
       if (fixedPort !== undefined || attempt === PORT_ATTEMPTS) throw portInUse(this.#port)
     }
   }
@@ -133,7 +135,6 @@ export class EmbeddedPostgres {
   }
 
   async #prepare(): Promise<{ binaries: PostgresBinaries; user: UnprivilegedUser | null }> {
-    if (this.#child !== null) throw new EmbeddedPostgresError(`PostgreSQL runs already on ${this.dataFolder}`)
     const found = await findPostgresBinaries()
     const user = await unprivilegedUser()
     const binaries = await reachableBinaries(found, user)
