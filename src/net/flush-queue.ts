@@ -1,9 +1,12 @@
-import type { Wire } from './wire.ts'
-
 /** Room for the largest read (64 KiB) and the messages inserted around it, so that a chunk is one write. */
 const SCRATCH_BYTES = 96 * 1024
 /** More scratch buffers than this are left to the garbage collector. */
 const MAX_SPARE = 16
+
+/** A wire, seen from here. */
+interface Flushable {
+  flush(): void
+}
 
 /**
  * FlushQueue: which wires have bytes to write at the end of this turn, and the buffers they collect them in.
@@ -11,7 +14,7 @@ const MAX_SPARE = 16
  * Outside a turn (timers, connects) the flush happens in a microtask.
  */
 export class FlushQueue {
-  readonly #dirty: Wire[] = []
+  readonly #dirty: Flushable[] = []
   readonly #spare: Buffer[] = []
   #inTurn = false
   #scheduled = false
@@ -27,7 +30,7 @@ export class FlushQueue {
   }
 
   /** Registers a wire that has just collected its first bytes of this turn. */
-  add(wire: Wire): void {
+  add(wire: Flushable): void {
     this.#dirty.push(wire)
     if (this.#inTurn || this.#scheduled) return
     this.#scheduled = true
@@ -49,7 +52,7 @@ export class FlushQueue {
   #flush(): void {
     const dirty = this.#dirty
     // A flush can make other wires dirty (a congested peer is told), so the length is read anew each time.
-    for (let i = 0; i < dirty.length; i++) (dirty[i] as Wire).flush()
+    for (let i = 0; i < dirty.length; i++) (dirty[i] as Flushable).flush()
     dirty.length = 0
   }
 }

@@ -1,6 +1,13 @@
 import { createServer, type Server, Socket, type SocketConstructorOpts } from 'node:net'
 import type { FlushQueue } from './flush-queue.ts'
-import type { BoundListener, Connection, Endpoint, ListenOptions, SocketHandler, Transport } from './transport.ts'
+import type {
+  BoundListener,
+  Connection,
+  Endpoint,
+  ListenOptions,
+  SocketHandler,
+  Transport,
+} from './transport.ts'
 
 /** As much as one read takes; libuv asks for as much as this when it allocates itself. */
 const READ_BUFFER_BYTES = 64 * 1024
@@ -53,7 +60,9 @@ export class NodeTransport implements Transport {
       signal.addEventListener('abort', onAbort, { once: true })
       socket.once('error', onError)
       socket.connect(
-        'path' in endpoint ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port, noDelay: true, keepAlive: true },
+        'path' in endpoint
+          ? { path: endpoint.path }
+          : { host: endpoint.host, port: endpoint.port, noDelay: true, keepAlive: true },
         () => {
           signal.removeEventListener('abort', onAbort)
           socket.off('error', onError)
@@ -183,7 +192,8 @@ class NodeConnection implements Connection {
 
 function boundListener(server: Server): BoundListener {
   const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error(`unexpected listener address ${address}`)
+  if (address === null || typeof address === 'string')
+    throw new Error(`unexpected listener address ${address}`)
   return {
     host: address.address,
     port: address.port,

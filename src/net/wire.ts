@@ -180,4 +180,3 @@ function copyBytes(source: Buffer, start: number, end: number, target: Buffer, a
   let to = at
   for (let i = start; i < end; i++) target[to++] = source[i] as number
 }
-

@@ -1,6 +1,6 @@
 import { BodyWriter } from '../protocol/body-writer.ts'
 import { BackendType } from '../protocol/message-type.ts'
-import { ParameterSet } from './parameter-set.ts'
+import type { ParameterSet } from './parameter-set.ts'
 
 /**
  * Session parameters between clients and servers: what must be SET when a client gets a server, and what

@@ -1,0 +1,142 @@
+import { PoolerError } from '../errors.ts'
+import type { FlushQueue } from '../net/flush-queue.ts'
+import type { Connection } from '../net/transport.ts'
+import { PauseReason, Wire, type WireOwner } from '../net/wire.ts'
+import { encodePoolerError } from '../protocol/error-response.ts'
+import { Framer, type MessageHandler, type Verdict } from '../protocol/framer.ts'
+import { ParameterSet } from '../server/parameter-set.ts'
+import { CLIENT_MESSAGES, LOGIN_MESSAGES, rejectClientMessage } from './client-messages.ts'
+import { ClientState } from './client-state.ts'
+
+/** Who is responsible for a client at the moment: its login, then its session. */
+export interface ClientHandler {
+  onClientMessage(type: number, total: number, buffer: Buffer, start: number, end: number): Verdict
+  /** A run of bytes that nobody looked at, or that is forwarded as it came. */
+  onClientRun(buffer: Buffer, start: number, end: number): void
+  onClientChunkEnd(): void
+  /** The socket to the client is full, or has drained again. */
+  onClientCongestion(congested: boolean): void
+  /** The client will send nothing more, but may still read. */
+  onClientEnd(): void
+  /** The connection is closed, by whoever; called once. */
+  onClientClosed(reason: string): void
+}
+
+/** Raw bytes before the first message with a type byte. */
+export interface StartupHandler {
+  /** Returns how far it read; the rest belongs to the next phase. */
+  onStartupData(buffer: Buffer, start: number, end: number): number
+}
+
+/** What is kept for a client that sends more while it waits for a server. */
+const MAX_HELD_BYTES = 64 * 1024
+
+/**
+ * ClientConnection: one application's connection. It owns the socket and what the client knows of its
+ * session: user, database, parameters, cancel key. What it may do is its handler's business.
+ */
+export class ClientConnection implements WireOwner, MessageHandler {
+  readonly wire: Wire
+  readonly acceptedMs = Date.now()
+  framer: Framer
+  state: ClientState = ClientState.Login
+  handler: ClientHandler
+  /** Set until the StartupMessage has been read. */
+  startup: StartupHandler | null = null
+  user = ''
+  database = ''
+  /** The parameters as the client believes them to be, and as its servers must have them. */
+  parameters = ParameterSet.empty
+  /** What the client asked for at startup, lower-case names; RESET returns to these. */
+  startupParameters: ReadonlyMap<string, string> = new Map()
+  /** The minor version of the protocol that is spoken with it. */
+  protocolMinor = 0
+
+  constructor(connection: Connection, queue: FlushQueue, handler: ClientHandler) {
+    this.handler = handler
+    this.framer = new Framer(this, LOGIN_MESSAGES, rejectClientMessage)
+    this.wire = new Wire(connection, queue, this)
+  }
+
+  /** Bytes for the client, with this turn's write. */
+  send(buffer: Buffer, start = 0, end = buffer.length): void {
+    this.wire.append(buffer, start, end)
+  }
+
+  /** From here on all messages of a logged-in client are understood. */
+  leaveLogin(): void {
+    this.framer.stop()
+    this.framer = new Framer(this, CLIENT_MESSAGES, rejectClientMessage)
+  }
+
+  /** Offers the messages again that were held back. */
+  resumeHeld(): void {
+    try {
+      this.framer.resume()
+      if (this.framer.heldBytes <= MAX_HELD_BYTES) this.wire.resume(PauseReason.Held)
+      this.handler.onClientChunkEnd()
+    } catch (error) {
+      this.#caught(error)
+    }
+  }
+
+  /**
+   * Ends the connection and tells its handler: the one place where a client connection is closed. With an
+   * error the client is told; `reason` is for logs and metrics.
+   */
+  close(reason: string, error?: PoolerError): void {
+    if (this.state === ClientState.Closed) return
+    this.state = ClientState.Closed
+    this.framer.stop()
+    if (error !== undefined) this.send(encodePoolerError(error))
+    this.wire.close()
+    this.handler.onClientClosed(reason)
+  }
+
+  /** Closes the connection because of an error that the client caused. */
+  fail(error: PoolerError): void {
+    this.close(error.message, error)
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    try {
+      const from = this.startup === null ? start : this.startup.onStartupData(buffer, start, end)
+      if (from === end || this.state === ClientState.Closed) return
+      this.framer.push(buffer, from, end)
+      if (this.framer.heldBytes > MAX_HELD_BYTES) this.wire.pause(PauseReason.Held)
+      this.handler.onClientChunkEnd()
+    } catch (error) {
+      this.#caught(error)
+    }
+  }
+
+  onMessage(type: number, total: number, buffer: Buffer, start: number, end: number): Verdict {
+    return this.handler.onClientMessage(type, total, buffer, start, end)
+  }
+
+  onRun(buffer: Buffer, start: number, end: number): void {
+    this.handler.onClientRun(buffer, start, end)
+  }
+
+  onCongested(): void {
+    this.handler.onClientCongestion(true)
+  }
+
+  onDrained(): void {
+    this.handler.onClientCongestion(false)
+  }
+
+  onPeerEnd(): void {
+    this.handler.onClientEnd()
+  }
+
+  onPeerGone(error: Error | null): void {
+    this.close(error === null ? 'client unexpected eof' : `client connection was lost: ${error.message}`)
+  }
+
+  /** A client's mistake costs its own connection; anything else is ours and must not be hidden. */
+  #caught(error: unknown): void {
+    if (!(error instanceof PoolerError)) throw error
+    this.fail(error)
+  }
+}

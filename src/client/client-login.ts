@@ -1,0 +1,224 @@
+import { ClientExchange, type ClientStep } from '../auth/client-exchange.ts'
+import type { Credentials } from '../auth/credentials.ts'
+import { type Config, type DatabaseConfig, findDatabase } from '../config/config.ts'
+import { PoolerError, SqlState } from '../errors.ts'
+import { encodeAuthenticationOk } from '../protocol/authentication.ts'
+import { Verdict } from '../protocol/framer.ts'
+import { HEADER_BYTES } from '../protocol/message-type.ts'
+import {
+  encodeNegotiateProtocolVersion,
+  PROTOCOL_MINOR,
+  readStartupPacket,
+  type StartupMessage,
+  startupPacketBytes,
+} from '../protocol/startup.ts'
+import { parseStartupOptions } from '../protocol/startup-options.ts'
+import type { ClientConnection, ClientHandler, StartupHandler } from './client-connection.ts'
+
+/** What a login needs from the rest of the pooler. */
+export interface ClientLoginContext {
+  readonly config: Config
+  readonly credentials: Credentials
+  /** True while one client more than max_client_conn is connected. */
+  readonly full: boolean
+  /** Delivers a CancelRequest that came instead of a login. */
+  cancel(processId: number, secret: Buffer): void
+  /** The client is who it says and its database is known: it gets a session. */
+  authenticated(client: ClientConnection, database: DatabaseConfig): void
+  /** The client is gone before that. */
+  closed(client: ClientConnection, reason: string): void
+}
+
+/** PostgreSQL's answer to SSLRequest and GSSENCRequest where it does not offer encryption. */
+const NOT_OFFERED = Buffer.from('N')
+
+/** Startup parameters that do not set a session parameter. */
+const NOT_SESSION_PARAMETERS = new Set(['user', 'database', 'options', 'replication'])
+
+/**
+ * ClientLogin: everything from accept to authentication: SSLRequest and GSSENCRequest (answered N),
+ * CancelRequest, StartupMessage, password exchange. It is the client's handler meanwhile.
+ * Source: PostgreSQL documentation, "Message Flow", "Start-up".
+ */
+export class ClientLogin implements ClientHandler, StartupHandler {
+  readonly #context: ClientLoginContext
+  #client!: ClientConnection
+  /** A startup packet that did not come whole. */
+  #partial: Buffer | null = null
+  #sslAsked = false
+  #gssAsked = false
+  #exchange: ClientExchange | null = null
+
+  constructor(context: ClientLoginContext) {
+    this.#context = context
+  }
+
+  start(client: ClientConnection): void {
+    this.#client = client
+    client.startup = this
+  }
+
+  onStartupData(buffer: Buffer, start: number, end: number): number {
+    if (this.#partial === null) return this.#readPackets(buffer, start, end)
+    const whole = Buffer.concat([this.#partial, buffer.subarray(start, end)])
+    this.#partial = null
+    const consumed = this.#readPackets(whole, 0, whole.length)
+    return end - (whole.length - consumed)
+  }
+
+  #readPackets(buffer: Buffer, start: number, end: number): number {
+    const bytes = startupPacketBytes(buffer, start, end)
+    if (bytes === undefined || end - start < bytes) {
+      this.#partial = Buffer.from(buffer.subarray(start, end))
+      return end
+    }
+    const packet = readStartupPacket(buffer.subarray(start, start + bytes))
+    const rest = start + bytes
+    switch (packet.kind) {
+      case 'ssl-request':
+        this.#refuseEncryption('SSL', this.#sslAsked, rest < end)
+        this.#sslAsked = true
+        break
+      case 'gssenc-request':
+        this.#refuseEncryption('GSSAPI encryption', this.#gssAsked, rest < end)
+        this.#gssAsked = true
+        break
+      case 'cancel':
+        this.#client.startup = null
+        this.#client.close('cancel request')
+        this.#context.cancel(packet.processId, packet.secret)
+        return end
+      case 'startup':
+        this.#client.startup = null
+        this.#startup(packet)
+        break
+    }
+    return rest
+  }
+
+  /** Each may be asked once; bytes sent along with the question may come from somebody in between. */
+  #refuseEncryption(what: string, askedBefore: boolean, more: boolean): void {
+    if (more) {
+      throw new PoolerError(SqlState.ProtocolViolation, `received unencrypted data after ${what} request`)
+    }
+    if (askedBefore) {
+      throw new PoolerError(SqlState.ProtocolViolation, `received a second ${what} request`)
+    }
+    this.#client.send(NOT_OFFERED)
+  }
+
+  #startup(message: StartupMessage): void {
+    const client = this.#client
+    const { config, credentials } = this.#context
+    const user = message.parameters.get('user') ?? ''
+    if (user === '') {
+      throw new PoolerError(SqlState.InvalidAuthorization, 'no PostgreSQL user name specified in startup packet')
+    }
+    const replication = message.parameters.get('replication')
+    if (replication !== undefined && !/^(off|false|no|0|f|n)$/i.test(replication)) {
+      throw new PoolerError(
+        SqlState.FeatureNotSupported,
+        'replication connections cannot be pooled: connect to PostgreSQL directly',
+      )
+    }
+    client.user = user
+    client.database = message.parameters.get('database') || user
+    client.protocolMinor = Math.min(message.minor, PROTOCOL_MINOR)
+    client.startupParameters = sessionParameters(message, new Set(config.pooler.ignore_startup_parameters))
+    if (message.minor > PROTOCOL_MINOR || message.protocolOptions.length > 0) {
+      client.send(encodeNegotiateProtocolVersion(client.protocolMinor, message.protocolOptions))
+    }
+    if (this.#context.full) {
+      throw new PoolerError(SqlState.TooManyConnections, 'no more connections allowed (max_client_conn)')
+    }
+    const authType = config.pooler.auth_type
+    const secret = credentials.find(user)
+    if (authType === 'trust' && secret === undefined && !credentials.isEmpty) {
+      throw new PoolerError(SqlState.InvalidAuthorization, `role "${user}" is not known to the pooler`)
+    }
+    this.#exchange = new ClientExchange({ authType, user, secret })
+    this.#take(this.#exchange.start())
+  }
+
+  #take(step: ClientStep): void {
+    const client = this.#client
+    switch (step.kind) {
+      case 'send':
+        client.send(step.message)
+        break
+      case 'failed':
+        client.fail(step.error)
+        break
+      case 'ok': {
+        if (step.message !== undefined) client.send(step.message)
+        client.send(encodeAuthenticationOk())
+        const database = findDatabase(this.#context.config, client.database)
+        if (database === undefined) {
+          throw new PoolerError(SqlState.InvalidCatalogName, `database "${client.database}" does not exist`)
+        }
+        client.leaveLogin()
+        this.#context.authenticated(client, database)
+        break
+      }
+    }
+  }
+
+  onClientMessage(_type: number, _total: number, buffer: Buffer, start: number, end: number): Verdict {
+    const client = this.#client
+    if (this.#exchange === null) throw new PoolerError(SqlState.ProtocolViolation, 'unexpected password message')
+    const step = this.#exchange.onMessage(buffer, start + HEADER_BYTES, end)
+    if (!(step instanceof Promise)) {
+      this.#take(step)
+      return Verdict.Drop
+    }
+    client.framer.hold()
+    step.then(
+      (done) => this.#afterWait(done),
+      (error: unknown) => client.fail(error instanceof PoolerError ? error : loginFailed(error)),
+    )
+    return Verdict.Drop
+  }
+
+  /** A step that took its time in another thread is done; the client may be gone by now. */
+  #afterWait(step: ClientStep): void {
+    if (this.#client.wire.closed) return
+    const { framer } = this.#client
+    try {
+      this.#take(step)
+    } catch (error) {
+      if (!(error instanceof PoolerError)) throw error
+      this.#client.fail(error)
+    }
+    if (this.#client.framer === framer) this.#client.resumeHeld()
+  }
+
+  onClientRun(): void {}
+
+  onClientChunkEnd(): void {}
+
+  onClientCongestion(): void {}
+
+  onClientEnd(): void {
+    this.#client.close('client closed the connection during login')
+  }
+
+  onClientClosed(reason: string): void {
+    this.#context.closed(this.#client, reason)
+  }
+}
+
+/** The session parameters that the client asks for; those written out win over those in `options`. */
+function sessionParameters(message: StartupMessage, ignored: ReadonlySet<string>): ReadonlyMap<string, string> {
+  const parameters = parseStartupOptions(message.parameters.get('options') ?? '')
+  for (const [spelling, value] of message.parameters) {
+    const name = spelling.toLowerCase()
+    if (!NOT_SESSION_PARAMETERS.has(name)) parameters.set(name, value)
+  }
+  for (const name of ignored) parameters.delete(name.toLowerCase())
+  return parameters
+}
+
+function loginFailed(error: unknown): PoolerError {
+  return new PoolerError(SqlState.ConnectionFailure, 'login failed because of an internal error', { cause: error })
+}
+

@@ -1,0 +1,49 @@
+import type { Lessee } from '../server/lessee.ts'
+
+/**
+ * WaitQueue: who waits for a server, longest first. Owned by a ServerPool. A Map keeps insertion order and
+ * removes in constant time, which is all that a queue with cancellation needs.
+ */
+export class WaitQueue {
+  readonly #sinceMs = new Map<Lessee, number>()
+
+  get length(): number {
+    return this.#sinceMs.size
+  }
+
+  push(lessee: Lessee, nowMs: number): void {
+    this.#sinceMs.set(lessee, nowMs)
+  }
+
+  /** Takes out the one that has waited longest. */
+  shift(): Lessee | undefined {
+    for (const lessee of this.#sinceMs.keys()) {
+      this.#sinceMs.delete(lessee)
+      return lessee
+    }
+    return undefined
+  }
+
+  /** Takes out everybody that came before `beforeMs`, longest first. */
+  shiftOlderThan(beforeMs: number): Lessee[] {
+    const expired: Lessee[] = []
+    for (const [lessee, sinceMs] of this.#sinceMs) {
+      if (sinceMs >= beforeMs) break
+      expired.push(lessee)
+    }
+    for (const lessee of expired) this.#sinceMs.delete(lessee)
+    return expired
+  }
+
+  /** Takes out those that match, longest first. */
+  takeWhere(matches: (lessee: Lessee) => boolean): Lessee[] {
+    const taken = [...this.#sinceMs.keys()].filter(matches)
+    for (const lessee of taken) this.#sinceMs.delete(lessee)
+    return taken
+  }
+
+  /** True if it was waiting. */
+  cancel(lessee: Lessee): boolean {
+    return this.#sinceMs.delete(lessee)
+  }
+}

@@ -1,0 +1,53 @@
+import type { FlushQueue } from '../net/flush-queue.ts'
+import type { Endpoint, Transport } from '../net/transport.ts'
+import { Wire } from '../net/wire.ts'
+import { encodeCancelRequest } from '../protocol/startup.ts'
+import type { ServerConnection } from './server-connection.ts'
+
+/** Longest time that a CancelRequest may take from connect until PostgreSQL has closed the connection. */
+const CANCEL_TIMEOUT_MS = 10_000
+
+/**
+ * Delivers a CancelRequest for `server` over a connection of its own. `stillWanted` is asked once more when
+ * that connection is open: the query may have ended meanwhile, and the server may serve somebody else.
+ * While this is under way `server.cancelsInFlight` is above 0, which keeps the server from being reused.
+ * Resolves when PostgreSQL has closed the connection, which it does after the signal was sent; never rejects.
+ */
+export async function cancelRequest(
+  server: ServerConnection,
+  endpoint: Endpoint,
+  transport: Transport,
+  queue: FlushQueue,
+  stillWanted: () => boolean,
+): Promise<void> {
+  server.cancelsInFlight += 1
+  try {
+    const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS)
+    const connection = await transport.connect(endpoint, signal)
+    await new Promise<void>((resolve) => {
+      const wire = new Wire(connection, queue, {
+        onData: () => {},
+        onCongested: () => {},
+        onDrained: () => {},
+        onPeerEnd: () => {
+          wire.close()
+          resolve()
+        },
+        onPeerGone: () => resolve(),
+      })
+      signal.addEventListener('abort', () => {
+        wire.destroy()
+        resolve()
+      })
+      if (stillWanted()) wire.append(encodeCancelRequest(server.processId, server.secret))
+      else {
+        wire.close()
+        resolve()
+      }
+    })
+  } catch {
+    // The server cannot be reached for a cancel; its own connection will tell, or the query goes on.
+  } finally {
+    server.cancelsInFlight -= 1
+  }
+}

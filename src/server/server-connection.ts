@@ -1,0 +1,163 @@
+import { PoolerError, SqlState } from '../errors.ts'
+import type { FlushQueue } from '../net/flush-queue.ts'
+import type { Connection } from '../net/transport.ts'
+import { Wire, type WireOwner } from '../net/wire.ts'
+import type { ServerStatements } from '../prepared/server-statements.ts'
+import { BodyReader } from '../protocol/body-reader.ts'
+import { Framer, type MessageHandler, type Verdict } from '../protocol/framer.ts'
+import { FrontendType, HEADER_BYTES } from '../protocol/message-type.ts'
+import { TransactionStatus } from '../protocol/transaction-status.ts'
+import { ParameterSet } from './parameter-set.ts'
+import { RequestTracker } from './request-tracker.ts'
+import { SERVER_MESSAGES } from './server-messages.ts'
+import { ServerState } from './server-state.ts'
+
+/** What a session left behind on its server that the next client must not see; bits. */
+export const Residue = {
+  /** SET, SET ROLE, SET SESSION AUTHORIZATION of something that is not reported. */
+  Settings: 1,
+  /** PREPARE at SQL level. */
+  Prepared: 2,
+  /** LISTEN. */
+  Listening: 4,
+  /** DECLARE CURSOR, perhaps WITH HOLD. */
+  Cursors: 8,
+} as const
+
+/** Who is responsible for a server at the moment: its login, its pool while idle, the session it is leased to. */
+export interface ServerHandler {
+  onServerMessage(
+    server: ServerConnection,
+    type: number,
+    total: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): Verdict
+  /** All messages of a chunk have been handled. */
+  onServerChunkEnd(server: ServerConnection): void
+  /** A run of bytes that nobody looked at. */
+  onServerRun(server: ServerConnection, buffer: Buffer, start: number, end: number): void
+  /** The socket to the server is full, or has drained again. */
+  onServerCongestion(server: ServerConnection, congested: boolean): void
+  /** The connection is gone, by whatever cause; `error` says which. Called once. */
+  onServerClosed(server: ServerConnection, error: PoolerError): void
+}
+
+const TERMINATE = Buffer.from([FrontendType.Terminate, 0, 0, 0, 4])
+
+/**
+ * ServerConnection: one backend session. It owns what is true of that session: transaction status,
+ * parameters, prepared statements, key data, replies owed. Who uses it is its handler's business.
+ */
+export class ServerConnection implements WireOwner, MessageHandler {
+  readonly wire: Wire
+  readonly framer: Framer
+  readonly tracker = new RequestTracker()
+  /** What it has prepared; null where statements are not tracked (session pooling, max_prepared_statements = 0). */
+  readonly statements: ServerStatements | null
+  readonly createdMs = Date.now()
+  state: ServerState = ServerState.Login
+  handler: ServerHandler
+  transactionStatus: TransactionStatus = TransactionStatus.Idle
+  /** The session's parameters now: reported ones, and those that were applied for a client. */
+  parameters = ParameterSet.empty
+  /** The parameters as they were after login: what RESET returns to. */
+  defaults = ParameterSet.empty
+  /** Lower-case names of reported parameters to their spelling in ParameterStatus. */
+  readonly reported = new Map<string, string>()
+  processId = 0
+  secret: Buffer = Buffer.alloc(0)
+  /** The session that had it last, and what that session left behind (Residue bits). */
+  lastLessee: object | null = null
+  residue = 0
+  /** The session whose unnamed statement this server has. */
+  unnamedOwner: object | null = null
+  /** CancelRequests for it that are under way; it is not reused before they are through. */
+  cancelsInFlight = 0
+  /** When its last lease ended, for parking and server_idle_timeout. */
+  idleSinceMs = Date.now()
+  /** False: to be closed instead of reused. */
+  usable = true
+
+  constructor(
+    connection: Connection,
+    queue: FlushQueue,
+    handler: ServerHandler,
+    statements: ServerStatements | null,
+  ) {
+    this.handler = handler
+    this.statements = statements
+    this.framer = new Framer(this, SERVER_MESSAGES)
+    this.wire = new Wire(connection, queue, this)
+  }
+
+  /** Bytes for the server, with this turn's write. */
+  send(buffer: Buffer, start = 0, end = buffer.length): void {
+    this.wire.append(buffer, start, end)
+  }
+
+  /** Records a ParameterStatus; returns its parts. */
+  noteParameter(buffer: Buffer, start: number, end: number): { name: string; value: string } {
+    const reader = new BodyReader(buffer, start + HEADER_BYTES, end, 'ParameterStatus')
+    const spelling = reader.cstring()
+    const value = reader.cstring()
+    const name = spelling.toLowerCase()
+    this.reported.set(name, spelling)
+    this.parameters = this.parameters.with(name, value)
+    return { name, value }
+  }
+
+  /**
+   * Ends the connection and tells its handler. The one place where a server connection is closed; what
+   * the server still sends is thrown away.
+   */
+  close(error: PoolerError): void {
+    if (this.state === ServerState.Closed) return
+    const wasGone = this.wire.closed
+    this.state = ServerState.Closed
+    this.usable = false
+    this.framer.stop()
+    if (!wasGone) {
+      this.wire.append(TERMINATE)
+      this.wire.close()
+    }
+    this.handler.onServerClosed(this, error)
+    this.statements?.clear()
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    try {
+      this.framer.push(buffer, start, end)
+      this.handler.onServerChunkEnd(this)
+    } catch (error) {
+      if (!(error instanceof PoolerError)) throw error
+      this.close(new PoolerError(SqlState.ProtocolViolation, `the server sent nonsense: ${error.message}`))
+    }
+  }
+
+  onMessage(type: number, total: number, buffer: Buffer, start: number, end: number): Verdict {
+    return this.handler.onServerMessage(this, type, total, buffer, start, end)
+  }
+
+  onRun(buffer: Buffer, start: number, end: number): void {
+    this.handler.onServerRun(this, buffer, start, end)
+  }
+
+  onCongested(): void {
+    this.handler.onServerCongestion(this, true)
+  }
+
+  onDrained(): void {
+    this.handler.onServerCongestion(this, false)
+  }
+
+  onPeerEnd(): void {
+    this.close(new PoolerError(SqlState.ConnectionFailure, 'server closed the connection unexpectedly'))
+  }
+
+  onPeerGone(error: Error | null): void {
+    const reason = error === null ? '' : `: ${error.message}`
+    this.close(new PoolerError(SqlState.ConnectionFailure, `connection to server was lost${reason}`))
+  }
+}
