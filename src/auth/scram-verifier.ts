@@ -15,7 +15,7 @@ export interface ScramVerifier {
 }
 
 /** Iterations for secrets made here. PgBouncer setting scram_iterations, PostgreSQL's default. */
-export const DEFAULT_SCRAM_ITERATIONS = 4096
+const DEFAULT_SCRAM_ITERATIONS = 4096
 
 const SALT_BYTES = 16
 const MAX_ITERATIONS = 2_147_483_647
