@@ -78,6 +78,15 @@ export class ServerSession {
   }
 }
 
+/** Answers each simple query with one row that holds its text, until the connection is closed. */
+export async function echoQueries(session: ServerSession): Promise<void> {
+  for (;;) {
+    const message = await session.stream.readMessage('a query')
+    if (message === undefined || message.type === 'X') return
+    if (message.type === 'Q') session.send(backend.oneRow(message.body.toString('utf8', 0, message.body.length - 1)))
+  }
+}
+
 export interface CancelConnection {
   processId: number
   secret: Buffer
@@ -133,6 +142,8 @@ class Arrivals<Item> {
 export class ScriptedServer {
   /** How the next connections are logged in. */
   login: LoginScript = acceptLogin
+  /** Plays every session from now on by itself; while it is not set, sessions wait for `session()`. */
+  onSession: ((session: ServerSession) => Promise<void>) | undefined
   /** Connections that reached their StartupMessage, also refused ones. */
   logins = 0
   readonly #server: Server
@@ -182,6 +193,11 @@ export class ScriptedServer {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
   }
 
+  async #offer(session: ServerSession): Promise<void> {
+    if (this.onSession === undefined) this.#sessions.add(session)
+    else await this.onSession(session)
+  }
+
   async #greet(stream: MessageStream): Promise<void> {
     for (;;) {
       const first = await stream.readUntyped('a StartupMessage')
@@ -207,7 +223,7 @@ export class ScriptedServer {
       stream.send(...messages)
       const refused = messages.some((message) => message[0] === 'E'.charCodeAt(0))
       if (refused) stream.end()
-      else this.#sessions.add(new ServerSession(stream, startup, processId))
+      else await this.#offer(new ServerSession(stream, startup, processId))
       return
     }
   }

@@ -23,19 +23,19 @@ export class Stage {
   /** In the order in which they connected. */
   readonly clients: RawClient[] = []
   readonly #admin: Client
-  readonly #password: string
+  readonly password: string
 
   constructor(target: Stage['target'], address: Address, setting: StageSetting) {
     this.target = target
     this.address = { host: address.host, port: address.port }
     this.database = setting.database
     this.#admin = setting.admin
-    this.#password = setting.password
+    this.password = setting.password
   }
 
   async connect(options: Partial<RawClientOptions> = {}): Promise<RawClient> {
     const client = await this.open()
-    await client.login({ database: this.database, password: this.#password, ...options })
+    await client.login({ database: this.database, password: this.password, ...options })
     return client
   }
 
