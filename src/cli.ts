@@ -169,12 +169,15 @@ class StopSignals {
   }
 }
 
-/** One line per problem for whatever an operator can put right; a stack for what only a programmer can. */
+/** A sentence, or a line per problem, for what an operator can put right; a stack for what only we can. */
 function reportError(error: unknown): void {
-  const known = [UsageError, ConfigError, EmbeddedPostgresError, PoolerError].some(
-    (type) => error instanceof type,
-  )
-  console.error(known ? `pooler: ${(error as Error).message}` : error)
+  if (error instanceof ConfigError) console.error(error.message)
+  else if (isExpected(error)) console.error(`pooler: ${error.message}`)
+  else console.error(error)
+}
+
+function isExpected(error: unknown): error is Error {
+  return [UsageError, EmbeddedPostgresError, PoolerError].some((type) => error instanceof type)
 }
 
 function portInUse(port: number): string {

@@ -138,7 +138,9 @@ export class EmbeddedPostgres {
     const found = await findPostgresBinaries()
     const user = await unprivilegedUser()
     const binaries = await reachableBinaries(found, user)
-    await mkdir(this.folder, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    // One level only: the parent of a mistyped path should not come into being.
+    await mkdir(this.folder, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') return
       throw new EmbeddedPostgresError(
         `the folder ${this.folder} cannot be made (${error.code}): choose another one with --data`,
         error,
