@@ -65,8 +65,10 @@ export class ClientConnection implements WireOwner, MessageHandler {
 
   /** From here on all messages of a logged-in client are understood. */
   leaveLogin(): void {
+    const held = this.framer.takeHeld()
     this.framer.stop()
     this.framer = new Framer(this, CLIENT_MESSAGES, rejectClientMessage)
+    if (held !== null) this.framer.keep(held)
   }
 
   /** Offers the messages again that were held back. */

@@ -112,7 +112,10 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     const { config, credentials } = this.#context
     const user = message.parameters.get('user') ?? ''
     if (user === '') {
-      throw new PoolerError(SqlState.InvalidAuthorization, 'no PostgreSQL user name specified in startup packet')
+      throw new PoolerError(
+        SqlState.InvalidAuthorization,
+        'no PostgreSQL user name specified in startup packet',
+      )
     }
     const replication = message.parameters.get('replication')
     if (replication !== undefined && !/^(off|false|no|0|f|n)$/i.test(replication)) {
@@ -165,7 +168,8 @@ export class ClientLogin implements ClientHandler, StartupHandler {
 
   onClientMessage(_type: number, _total: number, buffer: Buffer, start: number, end: number): Verdict {
     const client = this.#client
-    if (this.#exchange === null) throw new PoolerError(SqlState.ProtocolViolation, 'unexpected password message')
+    if (this.#exchange === null)
+      throw new PoolerError(SqlState.ProtocolViolation, 'unexpected password message')
     const step = this.#exchange.onMessage(buffer, start + HEADER_BYTES, end)
     if (!(step instanceof Promise)) {
       this.#take(step)
@@ -208,7 +212,10 @@ export class ClientLogin implements ClientHandler, StartupHandler {
 }
 
 /** The session parameters that the client asks for; those written out win over those in `options`. */
-function sessionParameters(message: StartupMessage, ignored: ReadonlySet<string>): ReadonlyMap<string, string> {
+function sessionParameters(
+  message: StartupMessage,
+  ignored: ReadonlySet<string>,
+): ReadonlyMap<string, string> {
   const parameters = parseStartupOptions(message.parameters.get('options') ?? '')
   for (const [spelling, value] of message.parameters) {
     const name = spelling.toLowerCase()
@@ -219,6 +226,7 @@ function sessionParameters(message: StartupMessage, ignored: ReadonlySet<string>
 }
 
 function loginFailed(error: unknown): PoolerError {
-  return new PoolerError(SqlState.ConnectionFailure, 'login failed because of an internal error', { cause: error })
+  return new PoolerError(SqlState.ConnectionFailure, 'login failed because of an internal error', {
+    cause: error,
+  })
 }
-

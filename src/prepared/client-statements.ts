@@ -10,6 +10,8 @@ export class ClientStatement {
   /** Replies to Parse or Close of this name that are still owed, and the batch they belong to. */
   outstanding = 0
   batch = 0
+  /** Its reference to the statement has been given back. */
+  released = false
 
   constructor(name: string, nameBytes: Buffer, statement: Statement) {
     this.name = name
@@ -25,6 +27,7 @@ export class ClientStatement {
 export class ClientStatements {
   readonly #registry: StatementRegistry
   readonly #byName = new Map<string, ClientStatement>()
+  #cleared = false
   /** The entry found last: most clients use one statement many times. */
   #last: ClientStatement | null = null
 
@@ -65,11 +68,15 @@ export class ClientStatements {
   remove(entry: ClientStatement): void {
     if (this.#byName.get(entry.name) === entry) this.#byName.delete(entry.name)
     if (this.#last === entry) this.#last = null
-    this.#registry.release(entry.statement)
+    this.#release(entry)
   }
 
   /** A Close of this entry was never carried out. */
   restore(entry: ClientStatement): void {
+    if (this.#cleared) {
+      this.#release(entry)
+      return
+    }
     entry.closed = false
     this.#byName.set(entry.name, entry)
     this.#last = null
@@ -82,9 +89,17 @@ export class ClientStatements {
 
   /** The client is gone. */
   clear(): void {
-    for (const entry of this.#byName.values()) this.#registry.release(entry.statement)
+    this.#cleared = true
+    for (const entry of this.#byName.values()) this.#release(entry)
     this.#byName.clear()
     this.#last = null
+  }
+
+  /** Gives the entry's reference back, once: replies to its messages may still come after clear(). */
+  #release(entry: ClientStatement): void {
+    if (entry.released) return
+    entry.released = true
+    this.#registry.release(entry.statement)
   }
 }
 

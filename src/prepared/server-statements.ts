@@ -64,7 +64,12 @@ export class ServerStatements {
     if (entry !== undefined) entry.outstanding = false
   }
 
-  /** The server does not have the statement: its Parse failed, or it is about to be closed. */
+  /** Takes out an entry for which a Close is being sent; `forget` or `restore` follows. */
+  evict(entry: ServerStatement): void {
+    this.#entries.delete(entry.statement.name)
+  }
+
+  /** The server does not have the statement: its Parse failed, or it was lost. */
   remove(statement: Statement): void {
     if (this.#entries.delete(statement.name)) this.#registry.release(statement)
   }

@@ -81,6 +81,8 @@ export class Framer {
   /** The chunk being scanned and where the run that is not yet forwarded starts in it. */
   #chunk: Buffer | null = null
   #runStart = 0
+  /** Where the message starts that the handler is deciding about. */
+  #messageStart = 0
   /** Bytes of the current message that are still to come behind its head. */
   #tail = 0
   #tailForwarded = true
@@ -155,9 +157,25 @@ export class Framer {
     this.push(held, 0, length)
   }
 
-  /** After this nothing is delivered any more. */
+  /** Takes the held bytes away, for another Framer; null if there are none. */
+  takeHeld(): Buffer | null {
+    const held = this.#held?.subarray(0, this.#heldLength) ?? null
+    this.#held = null
+    this.#heldLength = 0
+    return held
+  }
+
+  /** Starts with bytes that are delivered by resume(). */
+  keep(held: Buffer): void {
+    this.#keep(held, 0, held.length)
+  }
+
+  /** After this nothing is delivered any more, except the run in front of the message being decided about. */
   stop(): void {
+    if (this.#stopped) return
     this.#stopped = true
+    this.flushRun(this.#messageStart)
+    this.#chunk = null
     this.#partial = null
     this.#held = null
     this.#heldLength = 0
@@ -188,8 +206,9 @@ export class Framer {
         }
         continue
       }
-      const head = need < total ? need : total
+      const head = Math.min(need, total)
       if (end - position < head) break
+      this.#messageStart = position
       const verdict = this.#handler.onMessage(type, total, chunk, position, position + head)
       if (this.#stopped) {
         this.#chunk = null
@@ -217,7 +236,7 @@ export class Framer {
   /** Moves behind a message; returns the new position, at most `end`. */
   #pass(verdict: Verdict, start: number, head: number, total: number, end: number): number {
     const next = start + total
-    const position = next > end ? end : next
+    const position = Math.min(next, end)
     if (next > end) {
       this.#tail = next - end
       this.#tailForwarded = verdict !== Verdict.Drop
@@ -233,7 +252,7 @@ export class Framer {
   }
 
   #passTail(start: number, end: number): number {
-    const bytes = this.#tail < end - start ? this.#tail : end - start
+    const bytes = Math.min(this.#tail, end - start)
     this.#tail -= bytes
     const position = start + bytes
     if (!this.#tailForwarded) this.#runStart = position

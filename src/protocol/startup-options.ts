@@ -24,7 +24,10 @@ export function parseStartupOptions(options: string): Map<string, string> {
     }
     const equals = assignment === undefined ? -1 : assignment.indexOf('=')
     if (assignment === undefined || equals < 1) {
-      throw new PoolerError('42601', `${word.startsWith('--') ? word : `-c ${assignment ?? ''}`} requires a value`)
+      throw new PoolerError(
+        '42601',
+        `${word.startsWith('--') ? word : `-c ${assignment ?? ''}`} requires a value`,
+      )
     }
     const name = assignment.slice(0, equals).replaceAll('-', '_')
     parameters.set(name.toLowerCase(), assignment.slice(equals + 1))

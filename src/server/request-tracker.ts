@@ -67,6 +67,12 @@ export const Effect = {
   ApplyParameters: 7,
   /** SET LOCAL: leaves nothing behind. */
   SetLocal: 8,
+  /** Parse of a statement that stands in for a deallocated one; its failure is nobody's. */
+  Decoy: 9,
+  /** Sync of a batch that will be repeated. */
+  Repeat: 10,
+  /** ROLLBACK or server_reset_query on behalf of a client that has left. */
+  CleanUp: 11,
 } as const
 export type Effect = (typeof Effect)[keyof typeof Effect]
 
@@ -78,6 +84,8 @@ export class OwedReply {
   statement: Statement | null = null
   name: ClientStatement | null = null
   evicted: ServerStatement | null = null
+  /** Number of the batch it belongs to. */
+  batch = 0
 }
 
 const INITIAL_CAPACITY = 16
@@ -89,6 +97,8 @@ export class RequestTracker {
   #length = 0
   /** Number of the batch that the next message belongs to. */
   batch = 1
+  /** Extended-protocol messages were sent and no Sync behind them yet. */
+  batchOpen = false
   /** The server is reading COPY data: it answers nothing until the COPY ends. */
   copyIn = false
 
@@ -119,16 +129,28 @@ export class RequestTracker {
     entry.reply = reply
     entry.action = action
     entry.effect = Effect.None
-    if (endsBatch(reply)) this.batch += 1
+    entry.statement = null
+    entry.name = null
+    entry.evicted = null
+    entry.batch = this.batch
+    if (endsBatch(reply)) {
+      this.batch += 1
+      this.batchOpen = false
+    } else if (reply !== Reply.CopyEnd) {
+      this.batchOpen = true
+    }
     return entry
   }
 
-  /** Takes the oldest entry away. It stays readable until the next push. */
+  /**
+   * Takes the oldest entry away; it stays readable until the next push. Marks of a COPY's end that come to
+   * the front without a COPY go with it: the server ignores such messages, too.
+   */
   shift(): OwedReply {
     assert(this.#length > 0)
     const entry = this.#ring[this.#head] as OwedReply
-    this.#head = (this.#head + 1) & (this.#ring.length - 1)
-    this.#length -= 1
+    this.#drop(1)
+    while (this.#length > 0 && (this.#ring[this.#head] as OwedReply).reply === Reply.CopyEnd) this.#drop(1)
     return entry
   }
 

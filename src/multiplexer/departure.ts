@@ -1,0 +1,102 @@
+import { PoolerError, SqlState } from '../errors.ts'
+import { BodyWriter } from '../protocol/body-writer.ts'
+import { encodeQuery, SYNC } from '../protocol/extended-query.ts'
+import { FrontendType } from '../protocol/message-type.ts'
+import { TransactionStatus } from '../protocol/transaction-status.ts'
+import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import { isDone, releaseServer } from './leasing.ts'
+import { type Session, SessionPhase } from './session.ts'
+
+/**
+ * A client leaves while a server is leased to it: the server is brought to the end of what it was doing,
+ * rolled back, and reused; closed only if that takes too long or cannot be done.
+ */
+
+/** A query that runs longer than this after its client left is canceled. */
+const CANCEL_AFTER_MS = 2000
+/** A server that is not clean after this is closed. */
+const GIVE_UP_AFTER_MS = 10_000
+/** Results that nobody wants are read up to this. */
+const MAX_DRAINED_BYTES = 64 * 1024 * 1024
+
+const ROLLBACK = encodeQuery('ROLLBACK')
+const COPY_FAIL = new BodyWriter().begin(FrontendType.CopyFail).cstring('the client has left').end().take()
+
+/** The client has just gone. */
+export function startDeparture(session: Session, server: ServerConnection): void {
+  const { tracker } = server
+  session.bytesAtLeaving = server.wire.bytesReceived
+  if (session.client.framer.midMessage) {
+    server.close(new PoolerError(SqlState.ConnectionFailure, 'client left in the middle of a message'))
+    return
+  }
+  if (tracker.copyIn) abandonCopy(server)
+  else if (tracker.batchOpen) sendSync(server)
+  cleanUpServer(session, server)
+}
+
+/** Ends a COPY whose data will not come. */
+export function abandonCopy(server: ServerConnection): void {
+  const extended = server.tracker.head?.reply === Reply.Execute
+  server.send(COPY_FAIL)
+  server.tracker.push(Reply.CopyEnd, ReplyAction.Forward)
+  if (extended) sendSync(server)
+}
+
+/** Once nothing is owed any more: ends the transaction, resets the session if it was the client's own, releases. */
+export function cleanUpServer(session: Session, server: ServerConnection): void {
+  if (server.tracker.length > 0) return
+  if (server.transactionStatus !== TransactionStatus.Idle) {
+    send(server, ROLLBACK)
+    return
+  }
+  if (session.mode === 'session' && session.context.resetQuery !== '' && !session.resetSent) {
+    session.resetSent = true
+    send(server, encodeQuery(session.context.resetQuery))
+    return
+  }
+  if (!isDone(session, server)) {
+    server.close(
+      new PoolerError(SqlState.ConnectionFailure, 'the server was not clean after its client had left'),
+    )
+    return
+  }
+  releaseServer(session, server)
+  endSession(session)
+}
+
+/** Called by the janitor while the client is gone, or has sent FIN and a reply is still owed. */
+export function departureTick(session: Session, server: ServerConnection, nowMs: number): void {
+  const elapsedMs = nowMs - session.leavingSinceMs
+  if (elapsedMs > CANCEL_AFTER_MS && !session.cancelSent && server.tracker.length > 0) {
+    session.cancelSent = true
+    session.context.cancelServer(session, server)
+  }
+  const tooMuch =
+    session.phase === SessionPhase.Leaving &&
+    server.wire.bytesReceived - session.bytesAtLeaving > MAX_DRAINED_BYTES
+  if (elapsedMs > GIVE_UP_AFTER_MS || tooMuch) {
+    server.close(
+      new PoolerError(SqlState.ConnectionFailure, 'the query of a client that has left would not end'),
+    )
+  }
+}
+
+/** The session owns nothing any more. */
+export function endSession(session: Session): void {
+  if (session.phase === SessionPhase.Ended) return
+  session.phase = SessionPhase.Ended
+  session.statements?.clear()
+  session.context.ended(session, session.closeReason)
+}
+
+function send(server: ServerConnection, query: Buffer): void {
+  server.send(query)
+  server.tracker.push(Reply.Query, ReplyAction.Skip).effect = Effect.CleanUp
+}
+
+function sendSync(server: ServerConnection): void {
+  server.send(SYNC)
+  server.tracker.push(Reply.Sync, ReplyAction.Forward)
+}

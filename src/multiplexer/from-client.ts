@@ -1,0 +1,204 @@
+import { PoolerError, SqlState } from '../errors.ts'
+import { encodeErrorResponse } from '../protocol/error-response.ts'
+import { encodeQuery, SYNC } from '../protocol/extended-query.ts'
+import { Verdict } from '../protocol/framer.ts'
+import { FrontendType, frontendTypeName, HEADER_BYTES } from '../protocol/message-type.ts'
+import { READY_IDLE } from '../protocol/responses.ts'
+import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import { leaseServer } from './leasing.ts'
+import { hold, mustWait } from './server-preparation.ts'
+import { type Session, SessionPhase } from './session.ts'
+import { bind, close, describe, parse } from './statement-messages.ts'
+import { deallocatedName, head, StatementKind, statementKind } from './statement-text.ts'
+import { DEALLOCATE_DECOY, sendDecoy } from './unnamed-messages.ts'
+
+/**
+ * What becomes of one message of a client: forwarded, rewritten, held until there is a server, answered
+ * here, or discarded. Every message that the server will answer is noted in its RequestTracker.
+ */
+export function fromClient(
+  session: Session,
+  type: number,
+  total: number,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  if (type === FrontendType.Terminate) {
+    session.client.close('client closed the connection')
+    return Verdict.Drop
+  }
+  // Before the welcome a client has nothing to say; impatient ones are kept until then.
+  if (session.phase === SessionPhase.Welcome) return Verdict.Hold
+  if (session.repeating) {
+    session.heldForReply = true
+    return Verdict.Hold
+  }
+  if (session.canceled) return answerCanceled(session, type)
+  if (session.skipToSync && type !== FrontendType.Sync) return Verdict.Drop
+  const verdict = handle(session, type, total, buffer, start, end)
+  const { recorder } = session
+  if (recorder.recording && verdict !== Verdict.Hold) record(session, type, total, buffer, start, end)
+  return verdict
+}
+
+function handle(
+  session: Session,
+  type: number,
+  total: number,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  switch (type) {
+    case FrontendType.Sync:
+      return sync(session)
+    case FrontendType.Flush:
+      return session.server === null ? Verdict.Drop : Verdict.Forward
+    case FrontendType.CopyDone:
+    case FrontendType.CopyFail:
+      return endCopy(session)
+    case FrontendType.Close:
+      session.client.framer.flushRun(start)
+      if (session.server === null && closesStatement(buffer, start))
+        return close(session, null, buffer, start, end)
+      break
+  }
+  const server = leaseServer(session)
+  if (server === null) return Verdict.Hold
+  switch (type) {
+    case FrontendType.Query:
+      return query(session, server, buffer, start, end)
+    case FrontendType.Parse:
+      session.client.framer.flushRun(start)
+      return parse(session, server, buffer, start, end)
+    case FrontendType.Bind:
+      session.client.framer.flushRun(start)
+      return bind(session, server, total, buffer, start, end)
+    case FrontendType.Describe:
+      session.client.framer.flushRun(start)
+      return describe(session, server, total, buffer, start, end)
+    case FrontendType.Execute:
+      if (session.unnamed.discards) noteDiscard(session, server)
+      server.tracker.push(Reply.Execute, ReplyAction.Forward)
+      return Verdict.Forward
+    case FrontendType.Close:
+      return close(session, server, buffer, start, end)
+    case FrontendType.FunctionCall:
+      server.tracker.push(Reply.FunctionCall, ReplyAction.Forward)
+      return Verdict.Forward
+    default:
+      throw new PoolerError(SqlState.ProtocolViolation, `unexpected ${frontendTypeName(type)} message`)
+  }
+}
+
+/** Without a server nothing can be owed: the answer to a lone Sync is known. */
+function sync(session: Session): Verdict {
+  session.skipToSync = false
+  const { server } = session
+  if (server === null) {
+    session.client.send(READY_IDLE)
+    return Verdict.Drop
+  }
+  server.tracker.push(Reply.Sync, ReplyAction.Forward)
+  return Verdict.Forward
+}
+
+/** The end of a COPY's data; late ones are ignored by PostgreSQL, and here if the server is gone already. */
+function endCopy(session: Session): Verdict {
+  const { server } = session
+  if (server === null) return Verdict.Drop
+  if (server.tracker.length > 0) server.tracker.push(Reply.CopyEnd, ReplyAction.Forward)
+  return Verdict.Forward
+}
+
+function query(
+  session: Session,
+  server: ServerConnection,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  const { tracker } = server
+  const kind = statementKind(buffer, start + HEADER_BYTES, end)
+  // A simple query destroys the unnamed statement.
+  session.unnamed.clear()
+  server.unnamedOwner = null
+  if (kind === StatementKind.DeallocateName && session.statements !== null) {
+    const name = session.statements.get(deallocatedName(head(buffer, start + HEADER_BYTES, end)) ?? '')
+    session.client.framer.flushRun(start)
+    if (mustWait(session, server, name)) return hold(session, server)
+    if (name !== undefined && !name.closed) {
+      // A batch of its own: a simple query must not be in the way of an extended error.
+      sendDecoy(server)
+      tracker.push(Reply.Parse, ReplyAction.Skip).effect = Effect.Decoy
+      server.send(SYNC)
+      tracker.push(Reply.Sync, ReplyAction.Skip)
+      server.send(encodeQuery(DEALLOCATE_DECOY))
+      noteDiscard(session, server)
+      const entry = tracker.push(Reply.Query, ReplyAction.Forward)
+      entry.effect = Effect.Deallocate
+      entry.name = name
+      return Verdict.Drop
+    }
+  }
+  if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard) noteDiscard(session, server)
+  const entry = tracker.push(Reply.Query, ReplyAction.Forward)
+  if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
+  return Verdict.Forward
+}
+
+/** Until its reply is there it is not certain which names exist. */
+function noteDiscard(session: Session, server: ServerConnection): void {
+  session.discarding = true
+  session.discardBatch = server.tracker.batch
+}
+
+/** A client that canceled while it waited for a server: its query is refused without one. */
+function answerCanceled(session: Session, type: number): Verdict {
+  const { client } = session
+  session.canceled = false
+  client.send(
+    encodeErrorResponse({
+      severity: 'ERROR',
+      sqlState: SqlState.QueryCanceled,
+      message: 'canceling statement due to user request',
+    }),
+  )
+  if (type === FrontendType.Query || type === FrontendType.FunctionCall || type === FrontendType.Sync) {
+    client.send(READY_IDLE)
+  } else {
+    session.skipToSync = true
+  }
+  return Verdict.Drop
+}
+
+/** Keeps the message in case its batch has to be repeated. */
+function record(
+  session: Session,
+  type: number,
+  total: number,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): void {
+  const { recorder } = session
+  if (
+    recorder.complete ||
+    end - start !== total ||
+    type === FrontendType.Query ||
+    type === FrontendType.Flush
+  ) {
+    recorder.stop()
+    return
+  }
+  recorder.add(buffer, start, end)
+  if (type === FrontendType.Sync) recorder.complete = true
+}
+
+const STATEMENT_LETTER = 0x53 // 'S'
+
+function closesStatement(buffer: Buffer, start: number): boolean {
+  return buffer[start + HEADER_BYTES] === STATEMENT_LETTER
+}

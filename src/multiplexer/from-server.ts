@@ -1,0 +1,258 @@
+import { PoolerError, SqlState } from '../errors.ts'
+import { Verdict } from '../protocol/framer.ts'
+import { BackendType, backendTypeName, HEADER_BYTES } from '../protocol/message-type.ts'
+import { commandTag } from '../protocol/responses.ts'
+import { TransactionStatus } from '../protocol/transaction-status.ts'
+import { Effect, endsBatch, Reply } from '../server/request-tracker.ts'
+import { Residue, type ServerConnection } from '../server/server-connection.ts'
+import { abandonCopy, cleanUpServer } from './departure.ts'
+import { isDone, releaseServer } from './leasing.ts'
+import { repeatBatch } from './repeat-batch.ts'
+import { errorResponse } from './server-errors.ts'
+import { type Session, SessionPhase } from './session.ts'
+import { noteParameter, restoreStartupValues } from './session-parameters.ts'
+import { emitSynthesised, isInjected, settle } from './settle.ts'
+import { continueWelcome } from './welcome.ts'
+
+/**
+ * What becomes of one message of a leased server: forwarded, or swallowed because the pooler had asked for
+ * it; and what it says about the session: replies no longer owed, transaction status, parameters.
+ */
+export function fromServer(
+  session: Session,
+  server: ServerConnection,
+  type: number,
+  total: number,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  switch (type) {
+    case BackendType.ParseComplete:
+      return reply(session, server, Reply.Parse, type, start, end)
+    case BackendType.BindComplete:
+      return reply(session, server, Reply.Bind, type, start, end)
+    case BackendType.CloseComplete:
+      return reply(session, server, Reply.Close, type, start, end)
+    case BackendType.NoData:
+      return reply(session, server, Reply.Describe, type, start, end)
+    case BackendType.RowDescription:
+      // In the result of a simple query it answers nothing in particular.
+      if (server.tracker.head?.reply === Reply.Describe) {
+        return reply(session, server, Reply.Describe, type, start, end)
+      }
+      return pass(session, server)
+    case BackendType.CommandComplete:
+      return commandComplete(session, server, buffer, start, end)
+    case BackendType.EmptyQueryResponse:
+    case BackendType.PortalSuspended:
+      if (server.tracker.head?.reply === Reply.Execute) {
+        return reply(session, server, Reply.Execute, type, start, end)
+      }
+      return pass(session, server)
+    case BackendType.ReadyForQuery:
+      return readyForQuery(session, server, buffer, start, end)
+    case BackendType.ErrorResponse:
+      return errorResponse(session, server, total, buffer, start, end)
+    case BackendType.ParameterStatus:
+      server.framer.flushRun(start)
+      if (noteParameter(session, server, buffer, start, end)) session.client.send(buffer, start, end)
+      return Verdict.Drop
+    case BackendType.CopyInResponse:
+      server.tracker.copyIn = true
+      if (session.phase === SessionPhase.Leaving) abandonCopy(server)
+      return pass(session, server)
+    case BackendType.CopyOutResponse:
+    case BackendType.ParameterDescription:
+    case BackendType.FunctionCallResponse:
+    case BackendType.NoticeResponse:
+      return pass(session, server)
+    case BackendType.NotificationResponse:
+      return hasListened(session, server) ? Verdict.Forward : Verdict.Drop
+    default:
+      throw unexpected(type, server)
+  }
+}
+
+function pass(session: Session, server: ServerConnection): Verdict {
+  if (isInjected(server.tracker.head)) return Verdict.Drop
+  session.recorder.replied = true
+  return Verdict.Forward
+}
+
+/** A reply that answers exactly one message: the oldest that was sent. */
+function reply(
+  session: Session,
+  server: ServerConnection,
+  kind: Reply,
+  type: number,
+  start: number,
+  end: number,
+): Verdict {
+  const { tracker } = server
+  if (tracker.head?.reply !== kind) throw unexpected(type, server)
+  const entry = tracker.shift()
+  const injected = isInjected(entry)
+  if (entry.effect !== Effect.None) settle(session, server, entry)
+  if (!injected) session.recorder.replied = true
+  if (tracker.nextIsSynthesised) {
+    server.framer.flushRun(injected ? start : end)
+    emitSynthesised(session, server)
+  }
+  return injected ? Verdict.Drop : Verdict.Forward
+}
+
+function commandComplete(
+  session: Session,
+  server: ServerConnection,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  const { tracker } = server
+  if (tracker.copyIn) tracker.endCopy()
+  noteTag(session, server, buffer, start, end)
+  if (tracker.head?.reply === Reply.Execute) {
+    return reply(session, server, Reply.Execute, BackendType.CommandComplete, start, end)
+  }
+  return pass(session, server)
+}
+
+/** Some commands leave more behind than rows; their tags tell, whichever way they were sent. */
+function noteTag(
+  session: Session,
+  server: ServerConnection,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): void {
+  const first = buffer[start + HEADER_BYTES]
+  const third = buffer[start + HEADER_BYTES + 2]
+  // SET but not SELECT, DEALLOCATE, DECLARE or DISCARD but not DELETE, PREPARE, LISTEN, RESET.
+  const suspicious =
+    (first === 0x53 && third === 0x54) ||
+    (first === 0x44 && third !== 0x4c) ||
+    first === 0x50 ||
+    first === 0x4c ||
+    first === 0x52
+  if (!suspicious) return
+  const { head } = server.tracker
+  if (isInjected(head)) return
+  switch (commandTag(buffer, start, end)) {
+    case 'SET':
+      if (head?.effect !== Effect.SetLocal) server.residue |= Residue.Settings
+      break
+    case 'RESET':
+      session.resetSeen = true
+      break
+    case 'PREPARE':
+      server.residue |= Residue.Prepared
+      break
+    case 'LISTEN':
+      server.residue |= Residue.Listening
+      break
+    case 'DECLARE CURSOR':
+      server.residue |= Residue.Cursors
+      break
+    case 'DISCARD ALL':
+      session.resetSeen = true
+      server.residue = 0
+      discardStatements(session, server)
+      break
+    case 'DEALLOCATE ALL':
+      server.residue &= ~Residue.Prepared
+      discardStatements(session, server)
+      break
+    case 'DEALLOCATE':
+      deallocated(session, server)
+      break
+  }
+}
+
+function discardStatements(session: Session, server: ServerConnection): void {
+  server.statements?.clearSettled()
+  session.statements?.clearSettled()
+  session.discarding = false
+}
+
+/** DEALLOCATE of one name succeeded, on a decoy. */
+function deallocated(session: Session, server: ServerConnection): void {
+  const { head } = server.tracker
+  const name = head?.effect === Effect.Deallocate ? head.name : session.unnamed.deallocates
+  if (name !== null && !name.closed) session.statements?.remove(name)
+  session.discarding = false
+}
+
+function readyForQuery(
+  session: Session,
+  server: ServerConnection,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  const { tracker, framer } = server
+  const { head } = tracker
+  const injected = isInjected(head)
+  server.transactionStatus = buffer[start + HEADER_BYTES] as TransactionStatus
+  framer.flushRun(start)
+  if (head === null || !endsBatch(head.reply)) {
+    // A COPY that failed with a Sync already under way may be answered for that Sync, too.
+    if (head !== null || server.usable) throw unexpected(BackendType.ReadyForQuery, server)
+    session.skipToSync = false
+    tracker.batchOpen = false
+  } else {
+    tracker.shift()
+    settle(session, server, head)
+  }
+  if (head !== null && head.batch >= session.discardBatch) session.discarding = false
+  if (session.resetSeen && server.transactionStatus === TransactionStatus.Idle) {
+    restoreStartupValues(session, server)
+  }
+  if (!injected) session.client.send(buffer, start, end)
+  emitSynthesised(session, server)
+  if (head?.effect === Effect.Repeat) repeatBatch(session)
+  afterReady(session, server)
+  return Verdict.Drop
+}
+
+/** A batch has been answered: the transaction may be over, and with it the lease. */
+function afterReady(session: Session, server: ServerConnection): void {
+  if (session.phase === SessionPhase.Leaving) {
+    cleanUpServer(session, server)
+    return
+  }
+  if (server.tracker.length > 0) return
+  if (session.phase === SessionPhase.Welcome) {
+    continueWelcome(session, server)
+    return
+  }
+  if (session.mode === 'statement' && server.transactionStatus !== TransactionStatus.Idle) {
+    session.client.fail(
+      new PoolerError(
+        SqlState.FeatureNotSupported,
+        'transaction blocks not allowed in statement pooling mode',
+      ),
+    )
+    return
+  }
+  // The client waits for this answer to say more; the end of its chunk decides.
+  if (session.heldForReply) return
+  if (session.leavingSinceMs > 0) {
+    session.client.close('client closed the connection')
+    return
+  }
+  if (session.mode !== 'session' && isDone(session, server)) releaseServer(session, server)
+}
+
+/** Notifications are for the client that listens, not for whoever has its server now. */
+function hasListened(session: Session, server: ServerConnection): boolean {
+  return session.mode === 'session' || (server.residue & Residue.Listening) !== 0
+}
+
+function unexpected(type: number, server: ServerConnection): PoolerError {
+  const owed = server.tracker.head?.reply ?? 0
+  return new PoolerError(
+    SqlState.ProtocolViolation,
+    `unexpected ${backendTypeName(type)} message (the reply owed is of kind ${owed})`,
+  )
+}

@@ -1,0 +1,73 @@
+import { ClientState } from '../client/client-state.ts'
+import { PauseReason } from '../net/wire.ts'
+import { TransactionStatus } from '../protocol/transaction-status.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import { type Session, SessionPhase } from './session.ts'
+import { prepareServer } from './session-parameters.ts'
+
+/**
+ * When a session gets a server and when it gives it back.
+ */
+
+/** The server of this session; null means that it waits for one and `onLease` follows. */
+export function leaseServer(session: Session): ServerConnection | null {
+  if (session.server !== null) {
+    // Between transactions the client's startup values may have to be applied once more (RESET).
+    if (session.client.parameters !== session.server.parameters && isDone(session, session.server)) {
+      prepareServer(session, session.server)
+    }
+    return session.server
+  }
+  const server = session.pool.lease(session.events)
+  if (server === undefined) {
+    session.waiting = true
+    if (session.phase === SessionPhase.Active) session.client.state = ClientState.Waiting
+    return null
+  }
+  takeServer(session, server)
+  return server
+}
+
+/** The pool has given this server to this session. */
+export function takeServer(session: Session, server: ServerConnection): void {
+  server.handler = session.events
+  session.server = server
+  if (session.client.wire.congested) server.wire.pause(PauseReason.PeerCongested)
+  prepareServer(session, server)
+}
+
+/**
+ * The only way a server is released for reuse: no transaction, no reply owed, no batch without its Sync, no
+ * COPY, and no message of the client that has passed only in part.
+ */
+export function isDone(session: Session, server: ServerConnection): boolean {
+  const { tracker } = server
+  return (
+    server.transactionStatus === TransactionStatus.Idle &&
+    tracker.length === 0 &&
+    !tracker.batchOpen &&
+    !tracker.copyIn &&
+    !session.client.framer.midMessage
+  )
+}
+
+/** Gives the server back to its pool, where the longest waiter may get it in this very call. */
+export function releaseServer(session: Session, server: ServerConnection): void {
+  detachServer(session, server)
+  session.pool.release(server)
+}
+
+/** The session has no server any more; both sockets are read again. */
+export function detachServer(session: Session, server: ServerConnection): void {
+  const { client } = session
+  session.server = null
+  session.skipToSync = false
+  session.discarding = false
+  session.recorder.stop()
+  server.wire.resume(PauseReason.PeerCongested)
+  client.wire.resume(PauseReason.PeerCongested)
+  if (session.owedPaused) {
+    session.owedPaused = false
+    client.wire.resume(PauseReason.Owed)
+  }
+}

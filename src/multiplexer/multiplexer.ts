@@ -1,0 +1,146 @@
+import type { Credentials } from '../auth/credentials.ts'
+import { ClientConnection } from '../client/client-connection.ts'
+import { ClientLogin } from '../client/client-login.ts'
+import { type Config, type DatabaseConfig, poolMode } from '../config/config.ts'
+import { PoolerError, SqlState } from '../errors.ts'
+import type { Logger } from '../log.ts'
+import type { FlushQueue } from '../net/flush-queue.ts'
+import type { Connection, Transport } from '../net/transport.ts'
+import type { PoolDirectory } from '../pool/pool-directory.ts'
+import { NameRewriter } from '../prepared/rewrite.ts'
+import type { StatementRegistry } from '../prepared/statement-registry.ts'
+import { cancelRequest } from '../server/cancel-request.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import { CancelKeys } from './cancel-keys.ts'
+import { KnownParameters } from './known-parameters.ts'
+import { Session, type SessionContext } from './session.ts'
+import { SessionHandler } from './session-handler.ts'
+
+/** What the Multiplexer is made of. */
+export interface MultiplexerParts {
+  readonly config: Config
+  readonly credentials: Credentials
+  readonly pools: PoolDirectory
+  readonly registry: StatementRegistry
+  readonly transport: Transport
+  readonly queue: FlushQueue
+  readonly log: Logger
+}
+
+/**
+ * Multiplexer: all clients of the process, from accept to their end. It owns the set of logins and sessions
+ * and the cancel keys; each session does the rest.
+ */
+export class Multiplexer implements SessionContext {
+  readonly registry: StatementRegistry
+  readonly knownParameters = new KnownParameters()
+  readonly rewriter = new NameRewriter()
+  readonly log: Logger
+  readonly resetQuery: string
+  readonly #parts: MultiplexerParts
+  readonly #cancelKeys = new CancelKeys<Session>()
+  readonly #logins = new Set<ClientConnection>()
+  readonly #sessions = new Map<Session, SessionHandler>()
+
+  constructor(parts: MultiplexerParts) {
+    this.#parts = parts
+    this.registry = parts.registry
+    this.log = parts.log
+    this.resetQuery = parts.config.pooler.server_reset_query
+  }
+
+  /** Connections of clients, logged in or not. */
+  get clientCount(): number {
+    return this.#logins.size + this.#sessions.size
+  }
+
+  /** A client has connected. */
+  accept(connection: Connection): void {
+    const { config, credentials, queue, log } = this.#parts
+    const multiplexer = this
+    const login = new ClientLogin({
+      config,
+      credentials,
+      get full() {
+        return multiplexer.clientCount > config.pooler.max_client_conn
+      },
+      cancel: (processId, secret) => this.#cancel(processId, secret),
+      authenticated: (client, database) => this.#startSession(client, database),
+      closed: (client, reason) => {
+        this.#logins.delete(client)
+        log.debug({ client: client.wire.peer, user: client.user, reason }, 'login ended')
+      },
+    })
+    const client = new ClientConnection(connection, queue, login)
+    this.#logins.add(client)
+    login.start(client)
+  }
+
+  /** Called by the janitor. */
+  tick(nowMs: number): void {
+    const { client_login_timeout } = this.#parts.config.pooler
+    if (client_login_timeout > 0) {
+      for (const client of this.#logins) {
+        if (nowMs - client.acceptedMs > client_login_timeout) client.fail(loginTimeout())
+      }
+      for (const { client, patient } of [...this.#sessions.values()].map((handler) => ({
+        client: handler.session.client,
+        patient: handler.patient,
+      }))) {
+        if (!patient && nowMs - client.acceptedMs > client_login_timeout) client.fail(loginTimeout())
+      }
+    }
+    for (const handler of this.#sessions.values()) handler.tick(nowMs)
+  }
+
+  /** Closes every client. */
+  stop(error: PoolerError): void {
+    for (const client of [...this.#logins]) client.fail(error)
+    for (const { client } of [...this.#sessions.keys()]) client.fail(error)
+  }
+
+  addCancelKey(session: Session): { readonly processId: number; readonly secret: Buffer } {
+    return this.#cancelKeys.add(session, session.client.protocolMinor)
+  }
+
+  cancelServer(session: Session, server: ServerConnection): void {
+    const { transport, queue } = this.#parts
+    const { pool } = session
+    const stillWanted = (): boolean => session.server === server && server.tracker.length > 0
+    void cancelRequest(server, pool.endpoint, transport, queue, stillWanted).then(() =>
+      pool.cancelDone(server),
+    )
+  }
+
+  ended(session: Session, reason: string): void {
+    const { client, pool } = session
+    this.#sessions.delete(session)
+    this.#cancelKeys.remove(session)
+    this.log.info(
+      { client: client.wire.peer, database: pool.database, user: client.user, reason },
+      'client disconnected',
+    )
+  }
+
+  #startSession(client: ClientConnection, database: DatabaseConfig): void {
+    const { config, pools, log } = this.#parts
+    this.#logins.delete(client)
+    const pool = pools.get(database.name, client.user)
+    const mode = poolMode(config, database, client.user)
+    const tracksStatements = mode !== 'session' && config.pooler.max_prepared_statements > 0
+    const handler = new SessionHandler(new Session(client, pool, mode, tracksStatements, this))
+    this.#sessions.set(handler.session, handler)
+    log.info({ client: client.wire.peer, database: database.name, user: client.user }, 'client connected')
+    handler.start()
+  }
+
+  #cancel(processId: number, secret: Buffer): void {
+    const session = this.#cancelKeys.find(processId, secret)
+    if (session === undefined) this.log.debug({ processId }, 'cancel request with an unknown key ignored')
+    else this.#sessions.get(session)?.cancel()
+  }
+}
+
+function loginTimeout(): PoolerError {
+  return new PoolerError(SqlState.InvalidAuthorization, 'client_login_timeout')
+}

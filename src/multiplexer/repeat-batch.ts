@@ -1,0 +1,22 @@
+import { CLIENT_MESSAGES } from '../client/client-messages.ts'
+import { Framer } from '../protocol/framer.ts'
+import type { Session } from './session.ts'
+
+/**
+ * Hands the recorded batch in again, as if the client had just sent it: the statement that the server did
+ * not have, or had for tables that have changed, is prepared anew on the way.
+ */
+export function repeatBatch(session: Session): void {
+  const batch = session.recorder.take()
+  session.repeating = false
+  const { events } = session
+  const framer = new Framer(
+    {
+      onMessage: (type, total, buffer, start, end) => events.onClientMessage(type, total, buffer, start, end),
+      onRun: (buffer, start, end) => events.onClientRun(buffer, start, end),
+    },
+    CLIENT_MESSAGES,
+  )
+  framer.push(batch, 0, batch.length)
+  session.recorder.stop()
+}

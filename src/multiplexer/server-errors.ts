@@ -1,0 +1,153 @@
+import { PoolerError, SqlState } from '../errors.ts'
+import type { ClientStatement } from '../prepared/client-statements.ts'
+import { type ErrorFields, readErrorFields } from '../protocol/error-response.ts'
+import { Verdict } from '../protocol/framer.ts'
+import { BackendType, HEADER_BYTES } from '../protocol/message-type.ts'
+import { Effect, endsBatch, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import { type Session, SessionPhase } from './session.ts'
+import { undo } from './settle.ts'
+
+/**
+ * ErrorResponse of a leased server. In the extended protocol the server now skips everything up to the
+ * Sync: the replies owed until there will not come, and what they would have changed is undone.
+ * Source: PostgreSQL documentation, "Message Flow", "Extended Query".
+ */
+export function errorResponse(
+  session: Session,
+  server: ServerConnection,
+  total: number,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  const { tracker } = server
+  const { head } = tracker
+  const fields = readErrorFields(buffer, start + HEADER_BYTES, end)
+  const fatal = fields.severity === 'FATAL' || fields.severity === 'PANIC'
+  if (fatal) {
+    // Nothing more will come, whatever is owed.
+    server.usable = false
+    tracker.clear((entry) => undo(session, server, entry))
+    return forward(session, true)
+  }
+  if (head === null) return forward(session, false)
+  if (tracker.copyIn && !endCopy(session, server)) return Verdict.Drop
+  if (isInjectedQuery(head)) return injectedFailed(session, server, head, fields)
+  if (endsBatch(head.reply)) return forward(session, false)
+
+  // What the oldest entry says is needed after the entries are gone.
+  const { effect, statement, name } = head
+  const skipped = head.action === ReplyAction.Skip
+  if (effect === Effect.Use && statement !== null) noteOutdated(server, statement, fields)
+  const syncSent = tracker.discardToSync((entry) => undo(session, server, entry))
+  if (effect === Effect.Decoy) return Verdict.Drop
+  if (!syncSent && session.phase !== SessionPhase.Leaving) session.skipToSync = true
+  if (effect === Effect.Use && canRepeat(session, server, fields)) {
+    const sync = tracker.at(0)
+    sync.action = ReplyAction.Skip
+    sync.effect = Effect.Repeat
+    session.repeating = true
+    return Verdict.Drop
+  }
+  if (
+    effect === Effect.Duplicate &&
+    name !== null &&
+    fields.sqlState === SqlState.DuplicatePreparedStatement
+  ) {
+    server.framer.flushRun(start)
+    session.client.send(withClientName(buffer.subarray(start, end), total, name))
+    return Verdict.Drop
+  }
+  // An injected Parse fails in place of the Bind or Describe that needed it.
+  return skipped || session.phase !== SessionPhase.Welcome ? forward(session, false) : Verdict.Drop
+}
+
+function forward(session: Session, fatal: boolean): Verdict {
+  session.recorder.stop()
+  session.fatalSeen = fatal
+  return Verdict.Forward
+}
+
+/**
+ * The COPY has failed. Syncs that were sent during it were read as part of it, or not yet: which, cannot be
+ * known, so the server is not used again after this batch. False: the connection was given up.
+ */
+function endCopy(session: Session, server: ServerConnection): boolean {
+  const { syncs, others } = server.tracker.endCopy()
+  if (syncs > 0) server.usable = false
+  if (others === 0) return true
+  const error = new PoolerError(SqlState.ProtocolViolation, 'unexpected message during COPY from stdin')
+  session.client.fail(error)
+  server.close(error)
+  return false
+}
+
+function isInjectedQuery(head: OwedReply): boolean {
+  return head.action === ReplyAction.Skip && head.reply === Reply.Query
+}
+
+/** A Query of the pooler's own failed: the client's parameters, or the clean-up behind a client. */
+function injectedFailed(
+  session: Session,
+  server: ServerConnection,
+  head: OwedReply,
+  fields: ErrorFields,
+): Verdict {
+  const message = fields.message ?? 'unknown error'
+  if (head.effect === Effect.CleanUp) {
+    server.close(new PoolerError(SqlState.ConnectionFailure, `the server could not be cleaned: ${message}`))
+    return Verdict.Drop
+  }
+  server.parameters = session.parametersBefore ?? server.parameters
+  if (session.phase !== SessionPhase.Welcome) server.usable = false
+  session.client.close(
+    'invalid server parameter',
+    new PoolerError(fields.sqlState ?? SqlState.InvalidParameterValue, message, {
+      ...(fields.detail === undefined ? {} : { detail: fields.detail }),
+      ...(fields.hint === undefined ? {} : { hint: fields.hint }),
+    }),
+  )
+  return Verdict.Drop
+}
+
+/** The server lost the statement, or its plan no longer fits the tables: it is parsed anew before its next use. */
+function noteOutdated(
+  server: ServerConnection,
+  statement: NonNullable<OwedReply['statement']>,
+  fields: ErrorFields,
+): void {
+  if (isOutdatedPlan(fields)) statement.epoch += 1
+  else if (fields.sqlState === SqlState.InvalidSqlStatementName) server.statements?.remove(statement)
+}
+
+/** "cached plan must not change result type", in whatever language. */
+function isOutdatedPlan(fields: ErrorFields): boolean {
+  return fields.sqlState === SqlState.FeatureNotSupported && fields.routine === 'RevalidateCachedQuery'
+}
+
+/**
+ * The batch can be repeated if the client has seen nothing of its reply, all of it is recorded, and, should
+ * the columns have changed, the client asked to be told them.
+ */
+function canRepeat(session: Session, server: ServerConnection, fields: ErrorFields): boolean {
+  const { recorder } = session
+  if (!recorder.repeatable || server.tracker.length !== 1 || session.phase !== SessionPhase.Active)
+    return false
+  if (isOutdatedPlan(fields)) return recorder.describes
+  return fields.sqlState === SqlState.InvalidSqlStatementName
+}
+
+/** The error text names the statement as the server knows it; the client knows it by another name. */
+function withClientName(message: Buffer, total: number, name: ClientStatement): Buffer {
+  if (message.length !== total) return message
+  const text = message.toString('latin1', HEADER_BYTES)
+  const renamed = Buffer.from(
+    text.replace(`"${name.statement.name}"`, () => `"${name.name}"`),
+    'latin1',
+  )
+  const header = Buffer.alloc(HEADER_BYTES)
+  header[0] = BackendType.ErrorResponse
+  header.writeInt32BE(renamed.length + HEADER_BYTES - 1, 1)
+  return Buffer.concat([header, renamed])
+}

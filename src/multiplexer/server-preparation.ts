@@ -1,0 +1,83 @@
+import type { ClientStatement } from '../prepared/client-statements.ts'
+import type { ServerStatement } from '../prepared/server-statements.ts'
+import type { Statement } from '../prepared/statement-registry.ts'
+import { encodeCloseStatement, FLUSH } from '../protocol/extended-query.ts'
+import { Verdict } from '../protocol/framer.ts'
+import { TransactionStatus } from '../protocol/transaction-status.ts'
+import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import type { Session } from './session.ts'
+
+/**
+ * Getting a registry statement onto a server ahead of the message that needs it, and waiting where an
+ * earlier batch still decides what a name means.
+ */
+
+/** Keeps the message until the server has answered what it depends on. */
+export function hold(session: Session, server: ServerConnection): Verdict {
+  session.heldForReply = true
+  // Inside a batch PostgreSQL keeps its replies back until it is asked for them.
+  if (server.tracker.batchOpen) server.send(FLUSH)
+  return Verdict.Hold
+}
+
+/** A message that needs `name` cannot be handled before an earlier batch has decided about that name. */
+export function mustWait(
+  session: Session,
+  server: ServerConnection,
+  name: ClientStatement | undefined,
+): boolean {
+  if (session.discarding) return true
+  return name !== undefined && name.outstanding > 0 && name.batch !== server.tracker.batch
+}
+
+/** Makes sure that the server has the statement; false = that is being decided in an earlier batch. */
+export function ensureOnServer(server: ServerConnection, statement: Statement): boolean {
+  const { statements, tracker } = server
+  const entry = statements?.find(statement)
+  if (entry !== undefined) {
+    if (entry.outstanding && entry.batch !== tracker.batch) return false
+    if (entry.epoch === statement.epoch) return true
+  }
+  sendParse(server, statement, ReplyAction.Skip, null)
+  return true
+}
+
+/** Prepares the statement on the server, closing an outdated one and those that no longer fit. */
+export function sendParse(
+  server: ServerConnection,
+  statement: Statement,
+  action: typeof ReplyAction.Forward | typeof ReplyAction.Skip,
+  name: ClientStatement | null,
+): void {
+  const { statements, tracker } = server
+  if (statements === null) return
+  const outdated = statements.find(statement)
+  if (outdated !== undefined) {
+    statements.evict(outdated)
+    closeEvicted(server, outdated)
+  }
+  const evicted = statements.add(statement, tracker.batch)
+  server.send(statement.parse)
+  const entry = tracker.push(Reply.Parse, action)
+  entry.effect = Effect.Prepare
+  entry.statement = statement
+  entry.name = name
+  for (const one of evicted) closeEvicted(server, one)
+}
+
+function closeEvicted(server: ServerConnection, evicted: ServerStatement): void {
+  server.send(encodeCloseStatement(evicted.statement.name))
+  const entry = server.tracker.push(Reply.Close, ReplyAction.Skip)
+  entry.effect = Effect.Evict
+  entry.evicted = evicted
+}
+
+/** A batch that begins here, outside a transaction, may have to be repeated. */
+export function startRecording(session: Session, server: ServerConnection): void {
+  const { tracker } = server
+  const { head } = tracker
+  const first = head === null || (tracker.length === 1 && head.effect === Effect.ApplyParameters)
+  if (first && !tracker.batchOpen && server.transactionStatus === TransactionStatus.Idle)
+    session.recorder.start()
+}

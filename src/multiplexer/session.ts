@@ -1,0 +1,105 @@
+import type { ClientConnection, ClientHandler } from '../client/client-connection.ts'
+import type { PoolMode } from '../config/config.ts'
+import type { Logger } from '../log.ts'
+import type { ServerPool } from '../pool/server-pool.ts'
+import { ClientStatements } from '../prepared/client-statements.ts'
+import type { NameRewriter } from '../prepared/rewrite.ts'
+import type { StatementRegistry } from '../prepared/statement-registry.ts'
+import type { Lessee } from '../server/lessee.ts'
+import type { ParameterSet } from '../server/parameter-set.ts'
+import type { ServerConnection, ServerHandler } from '../server/server-connection.ts'
+import { BatchRecorder } from './batch-recorder.ts'
+import type { KnownParameters } from './known-parameters.ts'
+import { UnnamedStatement } from './unnamed-statement.ts'
+
+export const SessionPhase = {
+  /** Authenticated, not yet welcomed. */
+  Welcome: 0,
+  Active: 1,
+  /** The client is gone; its server is being cleaned for the next. */
+  Leaving: 2,
+  Ended: 3,
+} as const
+export type SessionPhase = (typeof SessionPhase)[keyof typeof SessionPhase]
+
+/** What all sessions share. */
+export interface SessionContext {
+  readonly registry: StatementRegistry
+  readonly knownParameters: KnownParameters
+  readonly rewriter: NameRewriter
+  readonly log: Logger
+  /** server_reset_query, for session pooling; empty = none. */
+  readonly resetQuery: string
+  /** Invents the key data with which this session's queries can be canceled. */
+  addCancelKey(session: Session): { readonly processId: number; readonly secret: Buffer }
+  /** Sends a CancelRequest for what `server` is executing for `session`. */
+  cancelServer(session: Session, server: ServerConnection): void
+  /** The session is over and owns nothing any more. */
+  ended(session: Session, reason: string): void
+}
+
+/** Receives everything that happens to a session; session-handler.ts. */
+export type SessionEvents = Lessee & ServerHandler & ClientHandler
+
+/**
+ * Session: one logged-in client and, for the length of a transaction, the server leased to it. It is the
+ * state that the files of this folder work on; when the client goes first, it stays until its server is
+ * clean.
+ */
+export class Session {
+  readonly client: ClientConnection
+  readonly pool: ServerPool
+  readonly mode: PoolMode
+  readonly context: SessionContext
+  /** The client's names; null where statements are not tracked. */
+  readonly statements: ClientStatements | null
+  readonly unnamed = new UnnamedStatement()
+  readonly recorder = new BatchRecorder()
+  /** The handler of both connections; set by session-handler.ts. */
+  events!: SessionEvents
+  phase: SessionPhase = SessionPhase.Welcome
+  server: ServerConnection | null = null
+  /** In the queue of the pool. */
+  waiting = false
+  /** After an error in the extended protocol: what the client sends is discarded up to its Sync. */
+  skipToSync = false
+  /** Messages are held back until the server has answered earlier ones. */
+  heldForReply = false
+  /** A DEALLOCATE or DISCARD is on its way: names are not certain before its reply. */
+  discarding = false
+  /** The batch that it belongs to. */
+  discardBatch = 0
+  /** A batch is about to be repeated: nothing may come before it. */
+  repeating = false
+  /** The client asked to cancel while it waited: its next message is answered with 57014. */
+  canceled = false
+  /** RESET or DISCARD ALL was executed: startup values may have to be applied again. */
+  resetSeen = false
+  /** A FATAL ErrorResponse of the server has been forwarded. */
+  fatalSeen = false
+  /** The client is not read because too many replies are owed. */
+  owedPaused = false
+  /** The server's parameters before the Query that applies the client's, in case it fails. */
+  parametersBefore: ParameterSet | null = null
+  /** When the client sent FIN or was closed; 0 = not yet. */
+  leavingSinceMs = 0
+  /** Bytes that the server had sent by then. */
+  bytesAtLeaving = 0
+  cancelSent = false
+  resetSent = false
+  closeReason = ''
+
+  constructor(
+    client: ClientConnection,
+    pool: ServerPool,
+    mode: PoolMode,
+    tracksStatements: boolean,
+    context: SessionContext,
+  ) {
+    this.client = client
+    this.pool = pool
+    this.mode = mode
+    this.context = context
+    this.statements = tracksStatements ? new ClientStatements(context.registry) : null
+  }
+}

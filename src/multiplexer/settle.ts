@@ -1,0 +1,60 @@
+import { CLOSE_COMPLETE, PARSE_COMPLETE } from '../protocol/responses.ts'
+import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import type { Session } from './session.ts'
+
+/**
+ * What an owed reply changes in the books of client and server: made final when it arrives, taken back when
+ * the server never got to the message.
+ */
+
+/** The reply has arrived, or is being synthesised at its place. */
+export function settle(session: Session, server: ServerConnection, entry: OwedReply): void {
+  const { effect, name, statement } = entry
+  if (effect === Effect.None || effect === Effect.Use) return
+  if (effect === Effect.Prepare) {
+    if (statement !== null) server.statements?.settle(statement)
+    if (name !== null) name.outstanding -= 1
+  } else if (effect === Effect.Unname && name !== null) {
+    name.outstanding -= 1
+    if (name.closed) session.statements?.remove(name)
+  } else if (effect === Effect.Evict && entry.evicted !== null) {
+    server.statements?.forget(entry.evicted)
+  } else if (effect === Effect.Duplicate) {
+    // The server did not have the statement after all, and now has another text under its name.
+    server.usable = false
+  }
+}
+
+/** The server skipped or refused the message. */
+export function undo(session: Session, server: ServerConnection, entry: OwedReply): void {
+  const { effect, name, statement } = entry
+  if (effect === Effect.Prepare) {
+    if (statement !== null) server.statements?.remove(statement)
+    if (name !== null) {
+      name.outstanding -= 1
+      session.statements?.remove(name)
+    }
+  } else if (effect === Effect.Unname && name !== null) {
+    name.outstanding -= 1
+    session.statements?.restore(name)
+  } else if (effect === Effect.Evict && entry.evicted !== null) {
+    server.statements?.restore(entry.evicted)
+  }
+}
+
+/** Answers the client for the server wherever it is the pooler's turn. */
+export function emitSynthesised(session: Session, server: ServerConnection): void {
+  const { tracker } = server
+  while (tracker.nextIsSynthesised) {
+    const entry = tracker.shift()
+    settle(session, server, entry)
+    session.client.send(entry.reply === Reply.Parse ? PARSE_COMPLETE : CLOSE_COMPLETE)
+    session.recorder.replied = true
+  }
+}
+
+/** True if the pooler asked, so that the client must not see the reply. */
+export function isInjected(entry: OwedReply | null): boolean {
+  return entry !== null && entry.action === ReplyAction.Skip
+}

@@ -1,0 +1,204 @@
+import type { ClientStatement } from '../prepared/client-statements.ts'
+import { renameParse } from '../prepared/rewrite.ts'
+import { SERVER_NAME_PREFIX } from '../prepared/statement-registry.ts'
+import { endOfName, STATEMENT } from '../protocol/extended-query.ts'
+import { Verdict } from '../protocol/framer.ts'
+import { HEADER_BYTES } from '../protocol/message-type.ts'
+import { CLOSE_COMPLETE } from '../protocol/responses.ts'
+import { TransactionStatus } from '../protocol/transaction-status.ts'
+import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
+import { ensureOnServer, hold, mustWait, sendParse, startRecording } from './server-preparation.ts'
+import type { Session } from './session.ts'
+import { emitSynthesised } from './settle.ts'
+import { ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
+
+/**
+ * Parse, Bind, Describe and Close of named statements: a client's names become the registry's, and a server
+ * that lacks a statement is given it first. A name that the client does not have goes to the server as it
+ * is, so that PostgreSQL itself raises the error, at its place and with its effect on the transaction.
+ */
+
+export function parse(
+  session: Session,
+  server: ServerConnection,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  const nameStart = start + HEADER_BYTES
+  const nameEnd = endOfName(buffer, nameStart, end, 'Parse')
+  endOfName(buffer, nameEnd + 1, end, 'Parse')
+  if (nameStart === nameEnd) return parseUnnamed(session, server, buffer, start, end)
+  const { statements, context } = session
+  const { tracker } = server
+  if (statements === null || server.statements === null) {
+    tracker.push(Reply.Parse, ReplyAction.Forward)
+    return Verdict.Forward
+  }
+  const existing = statements.find(buffer, nameStart, nameEnd)
+  if (mustWait(session, server, existing)) return hold(session, server)
+  if (existing !== undefined && !existing.closed) {
+    return parseDuplicate(session, server, existing, buffer, nameEnd, end)
+  }
+  const text = Buffer.from(buffer.subarray(nameEnd + 1, end))
+  const statement = context.registry.acquire(text, server.parameters.get('search_path') ?? '')
+  const onServer = server.statements.find(statement)
+  if (onServer?.outstanding && onServer.batch !== tracker.batch) {
+    context.registry.release(statement)
+    return hold(session, server)
+  }
+  startRecording(session, server)
+  const name = statements.add(Buffer.from(buffer.subarray(nameStart, nameEnd)), statement)
+  name.outstanding = 1
+  name.batch = tracker.batch
+  // In a failed transaction PostgreSQL refuses most Parse messages: only it knows which.
+  const skips = onServer?.epoch === statement.epoch && server.transactionStatus !== TransactionStatus.Failed
+  if (skips) {
+    const entry = tracker.push(Reply.Parse, ReplyAction.Synthesise)
+    entry.effect = Effect.Prepare
+    entry.name = name
+    emitSynthesised(session, server)
+  } else {
+    sendParse(server, statement, ReplyAction.Forward, name)
+  }
+  return Verdict.Drop
+}
+
+export function bind(
+  session: Session,
+  server: ServerConnection,
+  total: number,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  const nameStart = endOfName(buffer, start + HEADER_BYTES, end, 'Bind') + 1
+  const nameEnd = endOfName(buffer, nameStart, end, 'Bind')
+  if (nameStart === nameEnd) {
+    ensureUnnamed(session, server)
+    server.tracker.push(Reply.Bind, ReplyAction.Forward)
+    return Verdict.Forward
+  }
+  return useNamed(session, server, Reply.Bind, total, buffer, start, nameStart, nameEnd, end)
+}
+
+export function describe(
+  session: Session,
+  server: ServerConnection,
+  total: number,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  const nameStart = start + HEADER_BYTES + 1
+  const nameEnd = endOfName(buffer, nameStart, end, 'Describe')
+  const ofStatement = buffer[start + HEADER_BYTES] === STATEMENT
+  if (ofStatement && nameStart !== nameEnd) {
+    return useNamed(session, server, Reply.Describe, total, buffer, start, nameStart, nameEnd, end)
+  }
+  session.recorder.describes = true
+  if (ofStatement) ensureUnnamed(session, server)
+  server.tracker.push(Reply.Describe, ReplyAction.Forward)
+  return Verdict.Forward
+}
+
+/** Close is the pooler's business as far as statements go: other clients may use the server's. */
+export function close(
+  session: Session,
+  server: ServerConnection | null,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): Verdict {
+  const { statements } = session
+  const nameStart = start + HEADER_BYTES + 1
+  const nameEnd = endOfName(buffer, nameStart, end, 'Close')
+  const ofStatement = buffer[start + HEADER_BYTES] === STATEMENT
+  if (ofStatement && nameStart === nameEnd) session.unnamed.clear()
+  if (server === null) {
+    const entry = ofStatement ? statements?.find(buffer, nameStart, nameEnd) : undefined
+    if (entry !== undefined) statements?.remove(entry)
+    session.client.send(CLOSE_COMPLETE)
+    return Verdict.Drop
+  }
+  const { tracker } = server
+  if (!ofStatement || nameStart === nameEnd || statements === null) {
+    tracker.push(Reply.Close, ReplyAction.Forward)
+    return Verdict.Forward
+  }
+  const entry = statements.find(buffer, nameStart, nameEnd)
+  if (mustWait(session, server, entry)) return hold(session, server)
+  const owed = tracker.push(Reply.Close, ReplyAction.Synthesise)
+  if (entry !== undefined && !entry.closed) {
+    entry.closed = true
+    entry.outstanding += 1
+    entry.batch = tracker.batch
+    owed.effect = Effect.Unname
+    owed.name = entry
+  }
+  emitSynthesised(session, server)
+  return Verdict.Drop
+}
+
+/** Bind and Describe of a named statement. */
+function useNamed(
+  session: Session,
+  server: ServerConnection,
+  reply: typeof Reply.Bind | typeof Reply.Describe,
+  total: number,
+  buffer: Buffer,
+  start: number,
+  nameStart: number,
+  nameEnd: number,
+  end: number,
+): Verdict {
+  const { statements } = session
+  const { tracker } = server
+  if (statements === null || server.statements === null) {
+    tracker.push(reply, ReplyAction.Forward)
+    return Verdict.Forward
+  }
+  const name = statements.find(buffer, nameStart, nameEnd)
+  if (mustWait(session, server, name)) return hold(session, server)
+  if (name === undefined || name.closed) {
+    tracker.push(reply, ReplyAction.Forward)
+    if (!looksLikeOurs(buffer, nameStart, nameEnd)) return Verdict.Forward
+    // The registry's own names are not for clients: ask for one that no server has.
+    const unknown = Buffer.from(`${buffer.toString('latin1', nameStart, nameEnd)}?`, 'latin1')
+    server.send(session.context.rewriter.rename(unknown, total, buffer, start, nameStart, nameEnd, end))
+    return Verdict.Replace
+  }
+  startRecording(session, server)
+  if (!ensureOnServer(server, name.statement)) return hold(session, server)
+  const entry = tracker.push(reply, ReplyAction.Forward)
+  entry.effect = Effect.Use
+  entry.statement = name.statement
+  server.send(
+    session.context.rewriter.rename(name.statement.nameBytes, total, buffer, start, nameStart, nameEnd, end),
+  )
+  return Verdict.Replace
+}
+
+/** A name in use: PostgreSQL says so, after it has looked for other errors in the statement. */
+function parseDuplicate(
+  session: Session,
+  server: ServerConnection,
+  existing: ClientStatement,
+  buffer: Buffer,
+  nameEnd: number,
+  end: number,
+): Verdict {
+  if (!ensureOnServer(server, existing.statement)) return hold(session, server)
+  server.send(renameParse(existing.statement, buffer, nameEnd, end))
+  const entry = server.tracker.push(Reply.Parse, ReplyAction.Forward)
+  entry.effect = Effect.Duplicate
+  entry.name = existing
+  return Verdict.Drop
+}
+
+function looksLikeOurs(buffer: Buffer, start: number, end: number): boolean {
+  return (
+    buffer.toString('latin1', start, Math.min(end, start + SERVER_NAME_PREFIX.length)) === SERVER_NAME_PREFIX
+  )
+}

@@ -1,0 +1,52 @@
+/**
+ * The few statements whose text matters to a pooler, recognised by their first words. Everything else about
+ * a statement is learnt from the server's replies.
+ */
+
+export const StatementKind = {
+  Other: 0,
+  /** SET LOCAL: its tag says SET, but it ends with the transaction. */
+  SetLocal: 1,
+  /** DEALLOCATE one name, which the server knows under another. */
+  DeallocateName: 2,
+  /** DEALLOCATE ALL, DISCARD. */
+  Discard: 3,
+} as const
+export type StatementKind = (typeof StatementKind)[keyof typeof StatementKind]
+
+/** Texts are looked at this far. */
+const LOOKED_AT_BYTES = 256
+
+/** What the statement at `start` is; the text ends with NUL or at `end`. */
+export function statementKind(buffer: Buffer, start: number, end: number): StatementKind {
+  let at = start
+  while (at < end && (buffer[at] as number) <= 0x20 && buffer[at] !== 0) at += 1
+  const first = (buffer[at] as number) | 0x20
+  if (first === 0x73 /* s */) {
+    // SELECT is the most frequent statement there is; its third letter tells it from SET.
+    if (((buffer[at + 2] as number) | 0x20) !== 0x74 /* t */) return StatementKind.Other
+    return /^set\s+local\s/i.test(head(buffer, at, end)) ? StatementKind.SetLocal : StatementKind.Other
+  }
+  if (first !== 0x64 /* d */) return StatementKind.Other
+  const text = head(buffer, at, end)
+  if (/^(deallocate\s+(prepare\s+)?all|discard)\b/i.test(text)) return StatementKind.Discard
+  return deallocatedName(text) === undefined ? StatementKind.Other : StatementKind.DeallocateName
+}
+
+/** The name in `DEALLOCATE [PREPARE] name`, folded as PostgreSQL folds identifiers; undefined for other texts. */
+export function deallocatedName(text: string): string | undefined {
+  const match =
+    /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|([a-z_\x80-\xff][\w$\x80-\xff]*))\s*;?\s*$/i.exec(
+      text,
+    )
+  if (match === null) return undefined
+  const [, quoted, plain] = match
+  return quoted === undefined ? plain?.toLowerCase() : quoted.replaceAll('""', '"')
+}
+
+/** The text from `start`, as Latin-1, as far as it is looked at. */
+export function head(buffer: Buffer, start: number, end: number): string {
+  const limit = Math.min(end, start + LOOKED_AT_BYTES)
+  const nul = buffer.indexOf(0, start)
+  return buffer.toString('latin1', start, nul === -1 ? limit : Math.min(nul, limit))
+}
