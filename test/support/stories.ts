@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ConfigInput } from '../../src/config/config.ts'
 import { eventually } from './eventually.ts'
 import type { TestPooler } from './pooler.ts'
+import { startPooler } from './pooler.ts'
 
 import type { TestDatabase } from './postgres.ts'
 import { createDatabase } from './postgres.ts'
@@ -82,7 +83,6 @@ export function stories(): Stories {
     const { poolSize = 1, pooler: settings, ...sections } = options
     const { host, port, user, password } = database
     await resetDatabase()
-    const { startPooler } = await import('./pooler.ts')
     const pooler = await startPooler({
       server: { host, port, user, password },
       pooler: { default_pool_size: poolSize, ...settings },
