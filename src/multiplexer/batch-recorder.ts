@@ -16,6 +16,8 @@ export class BatchRecorder {
   replied = false
   /** The client will be told the columns anew, so they may differ from what it knows. */
   describes = false
+  /** The client was told the columns of a statement in this batch before. */
+  columnsKnown = false
 
   get recording(): boolean {
     return this.#recording
@@ -27,6 +29,7 @@ export class BatchRecorder {
     this.complete = false
     this.replied = false
     this.describes = false
+    this.columnsKnown = false
   }
 
   /** True if the batch can be repeated without anybody noticing. */

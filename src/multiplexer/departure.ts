@@ -1,6 +1,6 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import { BodyWriter } from '../protocol/body-writer.ts'
-import { encodeQuery, SYNC } from '../protocol/extended-query.ts'
+import { encodeDescribeStatement, encodeQuery, SYNC } from '../protocol/extended-query.ts'
 import { FrontendType } from '../protocol/message-type.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
@@ -21,7 +21,27 @@ const GIVE_UP_AFTER_MS = 10_000
 const MAX_DRAINED_BYTES = 64 * 1024 * 1024
 
 const ROLLBACK = encodeQuery('ROLLBACK')
+/** Describe of a statement that no server has: an error that rolls back what a batch has done so far. */
+const PROVOKE_ERROR = encodeDescribeStatement('pooler_no_such_statement')
 const COPY_FAIL = new BodyWriter().begin(FrontendType.CopyFail).cstring('the client has left').end().take()
+
+/**
+ * The client will say nothing more (Terminate or FIN). What it has asked for completely is still answered
+ * and done, as PostgreSQL would; then, or at once if nothing is to come, the connection is closed. A client
+ * that waits for a server has nothing running: its place in the queue is for those who still want one.
+ */
+export function leave(session: Session): void {
+  const { server, client } = session
+  if (session.leavingSinceMs > 0) return
+  session.leavingSinceMs = Date.now()
+  const answerComes =
+    server !== null &&
+    server.tracker.length > 0 &&
+    !server.tracker.batchOpen &&
+    !server.tracker.copyIn &&
+    !client.framer.midMessage
+  if (!answerComes) client.close('client closed the connection')
+}
 
 /** The client has just gone. */
 export function startDeparture(session: Session, server: ServerConnection): void {
@@ -32,7 +52,14 @@ export function startDeparture(session: Session, server: ServerConnection): void
     return
   }
   if (tracker.copyIn) abandonCopy(server)
-  else if (tracker.batchOpen) sendSync(server)
+  else if (tracker.batchOpen) {
+    // Without its Sync a batch does not commit; PostgreSQL would roll it back when the connection ends.
+    if (!session.skipToSync) {
+      server.send(PROVOKE_ERROR)
+      tracker.push(Reply.Describe, ReplyAction.Skip)
+    }
+    sendSync(server)
+  }
   cleanUpServer(session, server)
 }
 

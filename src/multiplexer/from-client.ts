@@ -6,6 +6,7 @@ import { FrontendType, frontendTypeName, HEADER_BYTES } from '../protocol/messag
 import { READY_IDLE } from '../protocol/responses.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
+import { leave } from './departure.ts'
 import { leaseServer } from './leasing.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import { type Session, SessionPhase } from './session.ts'
@@ -25,8 +26,10 @@ export function fromClient(
   start: number,
   end: number,
 ): Verdict {
+  if (session.leavingSinceMs > 0) return Verdict.Drop
   if (type === FrontendType.Terminate) {
-    session.client.close('client closed the connection')
+    session.client.framer.flushRun(start)
+    leave(session)
     return Verdict.Drop
   }
   // Before the welcome a client has nothing to say; impatient ones are kept until then.
@@ -61,7 +64,7 @@ function handle(
       return endCopy(session)
     case FrontendType.Close:
       session.client.framer.flushRun(start)
-      if (session.server === null && closesStatement(buffer, start))
+      if (session.server === null && closesStatement(buffer, start, end))
         return close(session, null, buffer, start, end)
       break
   }
@@ -146,6 +149,7 @@ function query(
   if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard) noteDiscard(session, server)
   const entry = tracker.push(Reply.Query, ReplyAction.Forward)
   if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
+  else if (kind === StatementKind.SetDefault) entry.effect = Effect.SetDefault
   return Verdict.Forward
 }
 
@@ -199,6 +203,6 @@ function record(
 
 const STATEMENT_LETTER = 0x53 // 'S'
 
-function closesStatement(buffer: Buffer, start: number): boolean {
-  return buffer[start + HEADER_BYTES] === STATEMENT_LETTER
+function closesStatement(buffer: Buffer, start: number, end: number): boolean {
+  return buffer[start + HEADER_BYTES] === STATEMENT_LETTER && buffer[end - 1] === 0
 }

@@ -61,6 +61,7 @@ export function fromServer(
     case BackendType.CopyInResponse:
       server.tracker.copyIn = true
       if (session.phase === SessionPhase.Leaving) abandonCopy(server)
+      else if (session.leavingSinceMs > 0) session.client.close('client closed the connection')
       return pass(session, server)
     case BackendType.CopyOutResponse:
     case BackendType.ParameterDescription:
@@ -140,7 +141,8 @@ function noteTag(
   if (isInjected(head)) return
   switch (commandTag(buffer, start, end)) {
     case 'SET':
-      if (head?.effect !== Effect.SetLocal) server.residue |= Residue.Settings
+      if (head?.effect === Effect.SetDefault) session.resetSeen = true
+      else if (head?.effect !== Effect.SetLocal) server.residue |= Residue.Settings
       break
     case 'RESET':
       session.resetSeen = true
@@ -205,9 +207,7 @@ function readyForQuery(
     settle(session, server, head)
   }
   if (head !== null && head.batch >= session.discardBatch) session.discarding = false
-  if (session.resetSeen && server.transactionStatus === TransactionStatus.Idle) {
-    restoreStartupValues(session, server)
-  }
+  if (session.resetSeen) restoreStartupValues(session, server)
   if (!injected) session.client.send(buffer, start, end)
   emitSynthesised(session, server)
   if (head?.effect === Effect.Repeat) repeatBatch(session)

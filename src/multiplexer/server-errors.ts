@@ -32,7 +32,7 @@ export function errorResponse(
     return forward(session, true)
   }
   if (head === null) return forward(session, false)
-  if (tracker.copyIn && !endCopy(session, server)) return Verdict.Drop
+  if (tracker.copyIn) endCopy(server)
   if (isInjectedQuery(head)) return injectedFailed(session, server, head, fields)
   if (endsBatch(head.reply)) return forward(session, false)
 
@@ -71,16 +71,12 @@ function forward(session: Session, fatal: boolean): Verdict {
 
 /**
  * The COPY has failed. Syncs that were sent during it were read as part of it, or not yet: which, cannot be
- * known, so the server is not used again after this batch. False: the connection was given up.
+ * known, so the server is not used again after this batch. Any other message in a COPY makes PostgreSQL end
+ * the connection, with a second error.
  */
-function endCopy(session: Session, server: ServerConnection): boolean {
+function endCopy(server: ServerConnection): void {
   const { syncs, others } = server.tracker.endCopy()
-  if (syncs > 0) server.usable = false
-  if (others === 0) return true
-  const error = new PoolerError(SqlState.ProtocolViolation, 'unexpected message during COPY from stdin')
-  session.client.fail(error)
-  server.close(error)
-  return false
+  if (syncs > 0 || others > 0) server.usable = false
 }
 
 function isInjectedQuery(head: OwedReply): boolean {
@@ -127,14 +123,15 @@ function isOutdatedPlan(fields: ErrorFields): boolean {
 }
 
 /**
- * The batch can be repeated if the client has seen nothing of its reply, all of it is recorded, and, should
- * the columns have changed, the client asked to be told them.
+ * The batch can be repeated if the client has seen nothing of its reply and all of it is recorded. Should the
+ * columns have changed, the client must not believe that it knows them: either it asks for them in this very
+ * batch, or it never did. Otherwise the error is its own, as it is without a pooler.
  */
 function canRepeat(session: Session, server: ServerConnection, fields: ErrorFields): boolean {
   const { recorder } = session
   if (!recorder.repeatable || server.tracker.length !== 1 || session.phase !== SessionPhase.Active)
     return false
-  if (isOutdatedPlan(fields)) return recorder.describes
+  if (isOutdatedPlan(fields)) return recorder.describes || !recorder.columnsKnown
   return fields.sqlState === SqlState.InvalidSqlStatementName
 }
 

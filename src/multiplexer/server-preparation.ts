@@ -57,13 +57,13 @@ export function sendParse(
     statements.evict(outdated)
     closeEvicted(server, outdated)
   }
-  const evicted = statements.add(statement, tracker.batch)
+  // The Close goes first, so that undoing both, newest first, finds room for the old one again.
+  for (const one of statements.add(statement, tracker.batch)) closeEvicted(server, one)
   server.send(statement.parse)
   const entry = tracker.push(Reply.Parse, action)
   entry.effect = Effect.Prepare
   entry.statement = statement
   entry.name = name
-  for (const one of evicted) closeEvicted(server, one)
 }
 
 function closeEvicted(server: ServerConnection, evicted: ServerStatement): void {

@@ -4,7 +4,7 @@ import { PauseReason } from '../net/wire.ts'
 import type { Verdict } from '../protocol/framer.ts'
 import { Reply } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
-import { departureTick, endSession, startDeparture } from './departure.ts'
+import { departureTick, endSession, leave, startDeparture } from './departure.ts'
 import { fromClient } from './from-client.ts'
 import { fromServer } from './from-server.ts'
 import { detachServer, isDone, releaseServer, takeServer } from './leasing.ts'
@@ -104,12 +104,7 @@ export class SessionHandler implements SessionEvents {
   }
 
   onClientEnd(): void {
-    // Replies to what was sent before the FIN are still delivered; departure.ts sees that it does not take long.
-    const { session } = this
-    session.leavingSinceMs = Date.now()
-    if (session.server === null || session.server.tracker.length === 0) {
-      session.client.close('client closed the connection')
-    }
+    leave(this.session)
   }
 
   onClientClosed(reason: string): void {

@@ -1,5 +1,6 @@
 import { encodeQuery } from '../protocol/extended-query.ts'
 import { encodeParameterStatus } from '../protocol/responses.ts'
+import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { parameterChange } from '../server/parameter-status.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
@@ -10,13 +11,18 @@ import { type Session, SessionPhase } from './session.ts'
  * behind, and the client's session parameters where they differ. Goes out in the same write as the message.
  */
 export function prepareServer(session: Session, server: ServerConnection): void {
-  const { client } = session
   const statements: string[] = []
-  const before = server.parameters
   if (server.lastLessee !== session) {
+    session.parametersBefore = server.parameters
     if (server.residue !== 0) forgetResidue(server, statements)
     server.lastLessee = session
   }
+  applyParameters(session, server, statements)
+}
+
+/** Sends `statements` and whatever gives the server the client's parameters. */
+function applyParameters(session: Session, server: ServerConnection, statements: string[]): void {
+  const { client } = session
   if (client.parameters.equals(server.parameters)) {
     server.parameters = client.parameters
   } else {
@@ -27,7 +33,6 @@ export function prepareServer(session: Session, server: ServerConnection): void 
     if (change.notices.length > 0 && session.phase !== SessionPhase.Welcome) client.send(change.notices)
   }
   if (statements.length === 0) return
-  session.parametersBefore = before
   server.send(encodeQuery(statements.join(';')))
   server.tracker.push(Reply.Query, ReplyAction.Skip).effect = Effect.ApplyParameters
 }
@@ -57,6 +62,8 @@ export function noteParameter(
 ): boolean {
   const { client } = session
   const { name, value } = server.noteParameter(buffer, start, end)
+  // RESET went back to the server's default, which is not the client's: see restoreStartupValues.
+  if (isReset(session, server, name)) return false
   const known = client.parameters.get(name) === value
   client.parameters = client.parameters.with(name, value)
   if (session.phase === SessionPhase.Welcome) return false
@@ -66,18 +73,34 @@ export function noteParameter(
 
 /**
  * After RESET and DISCARD ALL PostgreSQL has the values of the startup message again. The server's are its
- * own defaults, for it was not started by this client: the client's are applied again before its next
- * message, and it is told so in front of its ReadyForQuery.
+ * own defaults, for it was not started by this client: the client's are applied again behind what it has
+ * sent so far, inside its transaction if it is in one, and it is told so in front of its ReadyForQuery.
  */
 export function restoreStartupValues(session: Session, server: ServerConnection): void {
   const { client, context, pool } = session
   session.resetSeen = false
   for (const [name, wanted] of client.startupParameters) {
-    const spelling = server.reported.get(name)
     const value = context.knownParameters.find(pool, name, wanted) ?? wanted
-    if (spelling === undefined || server.parameters.get(name) !== server.defaults.get(name)) continue
-    if (client.parameters.get(name) === value) continue
-    client.parameters = client.parameters.with(name, value)
-    client.send(encodeParameterStatus(spelling, value))
+    const spelling = server.reported.get(name)
+    if (spelling === undefined) {
+      // Not reported, so nobody knows whether it was reset, too.
+      server.parameters = server.parameters.without(name)
+    } else if (
+      server.parameters.get(name) === server.defaults.get(name) &&
+      client.parameters.get(name) !== value
+    ) {
+      client.parameters = client.parameters.with(name, value)
+      client.send(encodeParameterStatus(spelling, value))
+    }
   }
+  if (server.transactionStatus !== TransactionStatus.Failed) applyParameters(session, server, [])
+}
+
+/** True if a RESET has just taken this parameter to a default that is not this client's. */
+function isReset(session: Session, server: ServerConnection, name: string): boolean {
+  return (
+    session.resetSeen &&
+    session.client.startupParameters.has(name) &&
+    server.parameters.get(name) === server.defaults.get(name)
+  )
 }

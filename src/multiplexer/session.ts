@@ -2,7 +2,7 @@ import type { ClientConnection, ClientHandler } from '../client/client-connectio
 import type { PoolMode } from '../config/config.ts'
 import type { Logger } from '../log.ts'
 import type { ServerPool } from '../pool/server-pool.ts'
-import { ClientStatements } from '../prepared/client-statements.ts'
+import { type ClientStatement, ClientStatements } from '../prepared/client-statements.ts'
 import type { NameRewriter } from '../prepared/rewrite.ts'
 import type { StatementRegistry } from '../prepared/statement-registry.ts'
 import type { Lessee } from '../server/lessee.ts'
@@ -55,6 +55,8 @@ export class Session {
   readonly statements: ClientStatements | null
   readonly unnamed = new UnnamedStatement()
   readonly recorder = new BatchRecorder()
+  /** The name that the last Bind used; null for the unnamed statement. */
+  boundName: ClientStatement | null = null
   /** The handler of both connections; set by session-handler.ts. */
   events!: SessionEvents
   phase: SessionPhase = SessionPhase.Welcome

@@ -16,7 +16,8 @@ import { ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
 /**
  * Parse, Bind, Describe and Close of named statements: a client's names become the registry's, and a server
  * that lacks a statement is given it first. A name that the client does not have goes to the server as it
- * is, so that PostgreSQL itself raises the error, at its place and with its effect on the transaction.
+ * is, so that PostgreSQL itself raises the error, at its place and with its effect on the transaction; so
+ * does a malformed message.
  */
 
 export function parse(
@@ -27,12 +28,12 @@ export function parse(
   end: number,
 ): Verdict {
   const nameStart = start + HEADER_BYTES
-  const nameEnd = endOfName(buffer, nameStart, end, 'Parse')
-  endOfName(buffer, nameEnd + 1, end, 'Parse')
-  if (nameStart === nameEnd) return parseUnnamed(session, server, buffer, start, end)
+  const nameEnd = endOfName(buffer, nameStart, end)
   const { statements, context } = session
   const { tracker } = server
-  if (statements === null || server.statements === null) {
+  const tracked = statements !== null && server.statements !== null && isName(nameStart, nameEnd)
+  if (nameStart === nameEnd) return parseUnnamed(session, server, buffer, start, end)
+  if (!tracked || endOfName(buffer, nameEnd + 1, end) === -1) {
     tracker.push(Reply.Parse, ReplyAction.Forward)
     return Verdict.Forward
   }
@@ -73,10 +74,12 @@ export function bind(
   start: number,
   end: number,
 ): Verdict {
-  const nameStart = endOfName(buffer, start + HEADER_BYTES, end, 'Bind') + 1
-  const nameEnd = endOfName(buffer, nameStart, end, 'Bind')
-  if (nameStart === nameEnd) {
-    ensureUnnamed(session, server)
+  const portalEnd = endOfName(buffer, start + HEADER_BYTES, end)
+  const nameStart = portalEnd + 1
+  const nameEnd = portalEnd === -1 ? -1 : endOfName(buffer, nameStart, end)
+  if (nameEnd === -1 || nameStart === nameEnd) {
+    if (nameEnd !== -1) ensureUnnamed(session, server)
+    session.boundName = null
     server.tracker.push(Reply.Bind, ReplyAction.Forward)
     return Verdict.Forward
   }
@@ -92,13 +95,14 @@ export function describe(
   end: number,
 ): Verdict {
   const nameStart = start + HEADER_BYTES + 1
-  const nameEnd = endOfName(buffer, nameStart, end, 'Describe')
+  const nameEnd = endOfName(buffer, nameStart, end)
   const ofStatement = buffer[start + HEADER_BYTES] === STATEMENT
   if (ofStatement && nameStart !== nameEnd) {
     return useNamed(session, server, Reply.Describe, total, buffer, start, nameStart, nameEnd, end)
   }
   session.recorder.describes = true
-  if (ofStatement) ensureUnnamed(session, server)
+  if (!ofStatement && session.boundName !== null) session.boundName.described = true
+  if (ofStatement && nameEnd !== -1) ensureUnnamed(session, server)
   server.tracker.push(Reply.Describe, ReplyAction.Forward)
   return Verdict.Forward
 }
@@ -113,7 +117,7 @@ export function close(
 ): Verdict {
   const { statements } = session
   const nameStart = start + HEADER_BYTES + 1
-  const nameEnd = endOfName(buffer, nameStart, end, 'Close')
+  const nameEnd = endOfName(buffer, nameStart, end)
   const ofStatement = buffer[start + HEADER_BYTES] === STATEMENT
   if (ofStatement && nameStart === nameEnd) session.unnamed.clear()
   if (server === null) {
@@ -123,7 +127,7 @@ export function close(
     return Verdict.Drop
   }
   const { tracker } = server
-  if (!ofStatement || nameStart === nameEnd || statements === null) {
+  if (!ofStatement || statements === null || !isName(nameStart, nameEnd)) {
     tracker.push(Reply.Close, ReplyAction.Forward)
     return Verdict.Forward
   }
@@ -155,7 +159,7 @@ function useNamed(
 ): Verdict {
   const { statements } = session
   const { tracker } = server
-  if (statements === null || server.statements === null) {
+  if (statements === null || server.statements === null || !isName(nameStart, nameEnd)) {
     tracker.push(reply, ReplyAction.Forward)
     return Verdict.Forward
   }
@@ -174,6 +178,13 @@ function useNamed(
   const entry = tracker.push(reply, ReplyAction.Forward)
   entry.effect = Effect.Use
   entry.statement = name.statement
+  if (name.described) session.recorder.columnsKnown = true
+  if (reply === Reply.Bind) {
+    session.boundName = name
+  } else {
+    name.described = true
+    session.recorder.describes = true
+  }
   server.send(
     session.context.rewriter.rename(name.statement.nameBytes, total, buffer, start, nameStart, nameEnd, end),
   )
@@ -195,6 +206,14 @@ function parseDuplicate(
   entry.effect = Effect.Duplicate
   entry.name = existing
   return Verdict.Drop
+}
+
+/** Longer names are passed on as they are, and not tracked. */
+const MAX_NAME_BYTES = 1024
+
+/** False also for a name without its end: such a message goes to PostgreSQL, which knows what to say. */
+function isName(start: number, end: number): boolean {
+  return end > start && end - start <= MAX_NAME_BYTES
 }
 
 function looksLikeOurs(buffer: Buffer, start: number, end: number): boolean {

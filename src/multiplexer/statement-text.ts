@@ -7,6 +7,8 @@ export const StatementKind = {
   Other: 0,
   /** SET LOCAL: its tag says SET, but it ends with the transaction. */
   SetLocal: 1,
+  /** SET ... TO DEFAULT: its tag says SET, but it is a RESET. */
+  SetDefault: 4,
   /** DEALLOCATE one name, which the server knows under another. */
   DeallocateName: 2,
   /** DEALLOCATE ALL, DISCARD. */
@@ -25,7 +27,11 @@ export function statementKind(buffer: Buffer, start: number, end: number): State
   if (first === 0x73 /* s */) {
     // SELECT is the most frequent statement there is; its third letter tells it from SET.
     if (((buffer[at + 2] as number) | 0x20) !== 0x74 /* t */) return StatementKind.Other
-    return /^set\s+local\s/i.test(head(buffer, at, end)) ? StatementKind.SetLocal : StatementKind.Other
+    const set = head(buffer, at, end)
+    if (/^set\s+local\s/i.test(set)) return StatementKind.SetLocal
+    return /^set\s[^;]*(=|\sto)\s*default\s*;?\s*$/i.test(set)
+      ? StatementKind.SetDefault
+      : StatementKind.Other
   }
   if (first !== 0x64 /* d */) return StatementKind.Other
   const text = head(buffer, at, end)

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import genericPool, { type Factory, type Options, type Pool } from 'generic-pool'
 import type { ServerConnection } from '../server/server-connection.ts'
 
@@ -51,6 +52,8 @@ export class ConnectionLifecycle {
   readonly #stopped = new AbortController()
 
   constructor(options: LifecycleOptions) {
+    // Every connection being opened listens to it.
+    setMaxListeners(0, this.#stopped.signal)
     const { Pool: GenericPool, Deque, PriorityQueue } = genericPool as unknown as GenericPoolParts
     class ServerEvictor implements Evictor {
       evict(_config: unknown, resource: { readonly obj: Slot }): boolean {

@@ -10,6 +10,8 @@ export class ClientStatement {
   /** Replies to Parse or Close of this name that are still owed, and the batch they belong to. */
   outstanding = 0
   batch = 0
+  /** The client has asked for its columns, and may go by what it was told. */
+  described = false
   /** Its reference to the statement has been given back. */
   released = false
 

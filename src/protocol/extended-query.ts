@@ -1,4 +1,3 @@
-import { PoolerError, SqlState } from '../errors.ts'
 import { BodyWriter } from './body-writer.ts'
 import { FrontendType, HEADER_BYTES } from './message-type.ts'
 
@@ -17,10 +16,10 @@ export const STATEMENT = 0x53 // 'S'
 export const SYNC = Buffer.from([FrontendType.Sync, 0, 0, 0, 4])
 export const FLUSH = Buffer.from([FrontendType.Flush, 0, 0, 0, 4])
 
-/** Where the NUL of the string at `start` is; throws 08P01 if it is not before `end`. */
-export function endOfName(buffer: Buffer, start: number, end: number, message: string): number {
+/** Where the NUL of the string at `start` is; -1 if it is not before `end`. */
+export function endOfName(buffer: Buffer, start: number, end: number): number {
   for (let i = start; i < end; i++) if (buffer[i] === 0) return i
-  throw new PoolerError(SqlState.ProtocolViolation, `malformed ${message} message: a name has no terminator`)
+  return -1
 }
 
 /** A Parse message for `name`; `text` is everything behind the name: the query with its NUL, the types. */

@@ -67,6 +67,8 @@ export const Effect = {
   ApplyParameters: 7,
   /** SET LOCAL: leaves nothing behind. */
   SetLocal: 8,
+  /** SET ... TO DEFAULT: a RESET. */
+  SetDefault: 12,
   /** Parse of a statement that stands in for a deallocated one; its failure is nobody's. */
   Decoy: 9,
   /** Sync of a batch that will be repeated. */
