@@ -26,7 +26,8 @@ function generator(seed: number): (below: number) => number {
 
 /** The messages of one transfer, one element per segment that is sent. Accounts are locked in order of their ids. */
 function transfer(from: number, to: number, id: string, pick: (below: number) => number): Buffer[] {
-  const change = (account: number, by: number) => `UPDATE accounts SET balance = balance + ${by} WHERE id = ${account}`
+  const change = (account: number, by: number) =>
+    `UPDATE accounts SET balance = balance + ${by} WHERE id = ${account}`
   const steps = [change(from, -1), change(to, 1)]
   if (from > to) steps.reverse()
   const log = `INSERT INTO transfers VALUES ('${id}')`
@@ -82,7 +83,10 @@ describe('a bank', () => {
     const [books] = await place.ready.direct('SELECT sum(balance)::int AS sum FROM accounts')
     expect(books).toEqual({ sum: ACCOUNTS * 100 })
     const written = new Set((await place.ready.direct('SELECT id FROM transfers')).map((row) => row['id']))
-    expect(confirmed.filter((id) => !written.has(id)), 'confirmed but lost').toEqual([])
+    expect(
+      confirmed.filter((id) => !written.has(id)),
+      'confirmed but lost',
+    ).toEqual([])
     const [locks] = await place.ready.direct(
       `SELECT count(*)::int AS count FROM pg_locks JOIN pg_stat_activity USING (pid)
         WHERE locktype = 'transactionid' AND datname = current_database() AND pid <> pg_backend_pid()`,

@@ -7,6 +7,8 @@ import { pooledDatabase } from '../support/pooled-database.ts'
 
 const POOL_SIZE = 5
 const place = pooledDatabase(POOL_SIZE)
+/** A tool that hangs is ended within its test. */
+const TOO_LONG_MS = 25_000
 const run = promisify(execFile)
 
 /** False, with the reason on the console, when the machine lacks the tool. */
@@ -31,7 +33,9 @@ describe.runIf(available('psql'))('psql', () => {
     expect(await psql('-c', 'SELECT 1', '-c', 'SELECT 2')).toBe('1\n2')
     expect(await psql('-c', 'CREATE TABLE psql_table (id int); INSERT INTO psql_table VALUES (1)')).toBe('')
     expect(await psql('-c', '\\d psql_table')).toContain('id')
-    expect(await psql('-1', '-c', 'INSERT INTO psql_table VALUES (2)', '-c', 'SELECT count(*) FROM psql_table')).toBe('2')
+    expect(
+      await psql('-1', '-c', 'INSERT INTO psql_table VALUES (2)', '-c', 'SELECT count(*) FROM psql_table'),
+    ).toBe('2')
     expect(await psql('-c', '\\conninfo')).toContain(place.ready.database)
   })
 
@@ -42,7 +46,9 @@ describe.runIf(available('psql'))('psql', () => {
   })
 
   test('reports an error and ends with it', async () => {
-    await expect(psql('-c', 'SELECT 1/0')).rejects.toMatchObject({ stderr: expect.stringContaining('division by zero') })
+    await expect(psql('-c', 'SELECT 1/0')).rejects.toMatchObject({
+      stderr: expect.stringContaining('division by zero'),
+    })
   })
 })
 
@@ -51,9 +57,13 @@ describe.runIf(available('pgbench'))('pgbench', () => {
     test(`runs its own workload in ${protocol} protocol with a hundred clients over five servers`, async () => {
       const { host, port, user, database } = place.ready
       const address = ['-h', host, '-p', String(port), '-U', user, database]
-      const environment = { env: { ...process.env, PGPASSWORD: 'not asked for' } }
+      const environment = { env: { ...process.env, PGPASSWORD: 'not asked for' }, timeout: TOO_LONG_MS }
       await run('pgbench', ['-i', '-q', '-s', '1', ...address], environment)
-      const bench = run('pgbench', ['-n', '-M', protocol, '-c', '100', '-j', '2', '-T', '2', ...address], environment)
+      const bench = run(
+        'pgbench',
+        ['-n', '-M', protocol, '-c', '100', '-j', '2', '-T', '2', ...address],
+        environment,
+      )
       const largest = await place.ready.watchServers(bench)
       const { stdout } = await bench
       expect(stdout).toMatch(/number of failed transactions: 0 /)

@@ -39,7 +39,11 @@ describe('thirty clients of pg over three servers', () => {
     const work = onAll(async (client, index) => {
       for (let turn = 0; turn < 10; turn += 1) {
         expect((await client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }])
-        const { rows } = await client.query('SELECT $1::int + $2::int AS sum, $3::text AS text', [index, turn, 'ä'])
+        const { rows } = await client.query('SELECT $1::int + $2::int AS sum, $3::text AS text', [
+          index,
+          turn,
+          'ä',
+        ])
         expect(rows).toEqual([{ sum: index + turn, text: 'ä' }])
       }
     })
@@ -49,9 +53,17 @@ describe('thirty clients of pg over three servers', () => {
   test('share names of prepared statements with texts of their own', async () => {
     await onAll(async (client, index) => {
       for (let turn = 0; turn < 10; turn += 1) {
-        const own = await client.query({ name: 'own', text: `SELECT ${index} + $1::int AS sum`, values: [turn] })
+        const own = await client.query({
+          name: 'own',
+          text: `SELECT ${index} + $1::int AS sum`,
+          values: [turn],
+        })
         expect(own.rows).toEqual([{ sum: index + turn }])
-        const same = await client.query({ name: 'same', text: 'SELECT $1::text AS text', values: [`${index}`] })
+        const same = await client.query({
+          name: 'same',
+          text: 'SELECT $1::text AS text',
+          values: [`${index}`],
+        })
         expect(same.rows).toEqual([{ text: `${index}` }])
       }
     })
@@ -73,8 +85,12 @@ describe('thirty clients of pg over three servers', () => {
     await onAll(async (client) => {
       await expect(client.query('SELEC')).rejects.toMatchObject({ code: '42601' })
       await expect(client.query('SELECT 1/$1::int', [0])).rejects.toMatchObject({ code: '22012' })
-      await expect(client.query({ name: 'bad', text: 'SELECT * FROM nowhere' })).rejects.toMatchObject({ code: '42P01' })
-      await expect(client.query({ name: 'bad', text: 'SELECT * FROM nowhere' })).rejects.toMatchObject({ code: '42P01' })
+      await expect(client.query({ name: 'bad', text: 'SELECT * FROM nowhere' })).rejects.toMatchObject({
+        code: '42P01',
+      })
+      await expect(client.query({ name: 'bad', text: 'SELECT * FROM nowhere' })).rejects.toMatchObject({
+        code: '42P01',
+      })
       await client.query('BEGIN')
       await expect(client.query('SELECT $1::int', ['x'])).rejects.toMatchObject({ code: '22P02' })
       await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: '25P02' })
@@ -85,7 +101,9 @@ describe('thirty clients of pg over three servers', () => {
 
   test('get multiple results of one query', async () => {
     await onAll(async (client, index) => {
-      const results = (await client.query(`SELECT ${index} AS a; SELECT 2 AS b`)) as unknown as { rows: unknown[] }[]
+      const results = (await client.query(`SELECT ${index} AS a; SELECT 2 AS b`)) as unknown as {
+        rows: unknown[]
+      }[]
       expect(results.map(({ rows }) => rows)).toEqual([[{ a: index }], [{ b: 2 }]])
     })
   })

@@ -49,7 +49,8 @@ describe('a hundred clients over five servers', () => {
         for (let turn = 0; turn < TURNS; turn += 1) {
           const value = `${index}/${turn}`
           const answer = await ask(client, value, turn)
-          if (answer.length !== 1 || answer[0]?.[0] !== value) wrong.push(`${value}: ${JSON.stringify(answer)}`)
+          if (answer.length !== 1 || answer[0]?.[0] !== value)
+            wrong.push(`${value}: ${JSON.stringify(answer)}`)
         }
       }),
     )

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll } from 'vitest'
 import type { ConfigInput } from '../../src/config/config.ts'
 import { eventually } from './eventually.ts'
-import { startPooler } from './pooler.ts'
 import type { TestPooler } from './pooler.ts'
-import { createDatabase, sharedPostgres } from './postgres.ts'
+import { startPooler } from './pooler.ts'
 import type { TestDatabase } from './postgres.ts'
+import { createDatabase, sharedPostgres } from './postgres.ts'
 
 /**
  * pooledDatabase: a database of its own in the shared cluster with a pooler in front of it, for the tests of one
@@ -27,7 +27,10 @@ export interface PooledDatabase {
 }
 
 /** Registers the database and the pooler of a test file. `ready` may be read inside tests only. */
-export function pooledDatabase(poolSize: number, settings: ConfigInput['pooler'] = {}): { readonly ready: PooledDatabase } {
+export function pooledDatabase(
+  poolSize: number,
+  settings: ConfigInput['pooler'] = {},
+): { readonly ready: PooledDatabase } {
   let database: TestDatabase
   let pooler: TestPooler
 
@@ -58,6 +61,8 @@ export function pooledDatabase(poolSize: number, settings: ConfigInput['pooler']
     const done = work.finally(() => {
       busy = false
     })
+    // Its failure is reported by the await below, which may come later than the failure.
+    done.catch(() => {})
     while (busy) largest = Math.max(largest, (await states()).length)
     await done
     return largest

@@ -31,6 +31,8 @@ export class RawClient {
   readonly address: Address
   /** What ParameterStatus said last, by name. */
   readonly parameters = new Map<string, string>()
+  /** The parameters as they were at the end of the login. */
+  startParameters: ReadonlyMap<string, string> = new Map()
   /** What the login brought, before the first ReadyForQuery. */
   greeting: BackendMessage[] = []
   /** Every message received after the login. */
@@ -83,6 +85,7 @@ export class RawClient {
       if (isMessage(message, 'E')) return message
     }
     this.greeting = this.received
+    this.startParameters = new Map(this.parameters)
     this.received = []
     return undefined
   }

@@ -83,7 +83,8 @@ export async function echoQueries(session: ServerSession): Promise<void> {
   for (;;) {
     const message = await session.stream.readMessage('a query')
     if (message === undefined || message.type === 'X') return
-    if (message.type === 'Q') session.send(backend.oneRow(message.body.toString('utf8', 0, message.body.length - 1)))
+    if (message.type === 'Q')
+      session.send(backend.oneRow(message.body.toString('utf8', 0, message.body.length - 1)))
   }
 }
 

@@ -73,7 +73,7 @@ export function stories(): Stories {
     await stage.play(tell)
     stage.dismiss()
     await nobodyIsLeft()
-    return stage.clients.map((client) => transcript(client.received))
+    return stage.clients.map((client) => transcript(client.received, client.startParameters))
   }
 
   async function runPooled(
@@ -99,7 +99,7 @@ export function stories(): Stories {
       )
       await pooler.stop()
       await nobodyIsLeft()
-      return stage.clients.map((client) => transcript(client.received))
+      return stage.clients.map((client) => transcript(client.received, client.startParameters))
     } catch (error) {
       // The story's own failure is the news, not what it leaves behind.
       await pooler.stop().catch(() => {})

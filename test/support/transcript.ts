@@ -11,16 +11,41 @@ import { isMessage } from './backend-message.ts'
 const FIRST_NORMAL_OID = 16_384
 
 /**
- * SQLSTATEs that the pooler has to send itself, because it alone knows the client's statement names: the place in
- * PostgreSQL's source (fields F, L, R) is not part of the comparison then.
+ * SQLSTATEs that the pooler sends itself, because it alone knows the client's statement names or because such
+ * bytes never reach a server: the place in PostgreSQL's source (fields F, L, R) is not compared then.
  */
-const ANSWERED_BY_THE_POOLER = new Set(['26000', '42P05'])
+const ANSWERED_BY_THE_POOLER = new Set(['26000', '42P05', '08P01', '28000'])
 const SOURCE_PLACE = new Set(['F', 'L', 'R'])
 
 const TEXT = new Set(['\t', '\n'])
 
-export function transcript(messages: readonly BackendMessage[]): string[] {
-  return messages.map(line)
+/**
+ * The lines of `messages`, received by a client that knew `parameters` before. ParameterStatus counts by its
+ * effect: what the client knows at each ReadyForQuery. A pooler that applies values again may report more.
+ */
+export function transcript(
+  messages: readonly BackendMessage[],
+  parameters: ReadonlyMap<string, string> = new Map(),
+): string[] {
+  const known = new Map(parameters)
+  const told = new Map(parameters)
+  const lines: string[] = []
+  for (const message of messages) {
+    if (isMessage(message, 'S')) {
+      told.set(message.name, message.value)
+      continue
+    }
+    if (isMessage(message, 'Z')) lines.push(...changes(known, told))
+    lines.push(line(message))
+  }
+  return lines
+}
+
+/** What `told` says anew, in order of names; `known` is brought up to it. */
+function changes(known: Map<string, string>, told: ReadonlyMap<string, string>): string[] {
+  const changed = [...told].filter(([name, value]) => known.get(name) !== value).sort()
+  for (const [name, value] of changed) known.set(name, value)
+  return changed.map(([name, value]) => `S ${name}=${value}`)
 }
 
 function line(message: BackendMessage): string {
@@ -29,7 +54,6 @@ function line(message: BackendMessage): string {
   if (isMessage(message, 'D')) return `D ${message.values.map(cell).join(' | ')}`
   if (isMessage(message, 'E') || isMessage(message, 'N'))
     return `${message.type} ${errorFields(message.fields)}`
-  if (isMessage(message, 'S')) return `S ${message.name}=${message.value}`
   if (isMessage(message, 'T')) return `T ${message.columns.map(column).join(' | ')}`
   if (isMessage(message, 'Z')) return `Z ${message.status}`
   return message.body.length === 0 ? message.type : `${message.type} ${bytes(message.body)}`

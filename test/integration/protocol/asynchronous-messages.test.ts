@@ -12,7 +12,8 @@ describe('a notice', () => {
   // case 54
   story('arrives in its place among the replies', async (stage) => {
     const client = await stage.connect()
-    const raise = (text: string) => `DO $$ BEGIN RAISE NOTICE '${text}'; RAISE WARNING 'and %', now() - now(); END $$`
+    const raise = (text: string) =>
+      `DO $$ BEGIN RAISE NOTICE '${text}'; RAISE WARNING 'and %', now() - now(); END $$`
     client.send(f.query(`SELECT 1; ${raise('one')}; SELECT 2`))
     await client.expect('TDCNNCTDCZ')
     client.send(f.extended(raise('two')), f.extended('SELECT 3'), f.sync())
@@ -66,11 +67,11 @@ describe('ParameterStatus', () => {
       f.query("BEGIN; SET application_name = 'c'; ROLLBACK"),
     )
     const reply = await client.receiveReplies(3)
-    expect(ofType(reply, 'S').map(({ name, value }) => `${name}=${value}`).sort()).toEqual([
-      'DateStyle=German, DMY',
-      'TimeZone=Asia/Tokyo',
-      'application_name=b',
-    ])
+    expect(
+      ofType(reply, 'S')
+        .map(({ name, value }) => `${name}=${value}`)
+        .sort(),
+    ).toEqual(['DateStyle=German, DMY', 'TimeZone=Asia/Tokyo', 'application_name=b'])
   })
 
   // case 55
@@ -91,7 +92,9 @@ describe('a notification', () => {
     await client.query('LISTEN here')
     await client.query("NOTIFY here, 'ä payload'")
     const reply = await client.query('COMMIT')
-    expect(ofType(reply, 'A').map(({ channel, payload }) => [channel, payload])).toEqual([['here', 'ä payload']])
+    expect(ofType(reply, 'A').map(({ channel, payload }) => [channel, payload])).toEqual([
+      ['here', 'ä payload'],
+    ])
     await client.query('UNLISTEN *')
   })
 
@@ -104,7 +107,10 @@ describe('a notification', () => {
       await stage.sql(`NOTIFY nowhere, '${turn}'`)
       const reply = await b.query(`SELECT ${turn}`)
       expect(rows(reply)).toEqual([[String(turn)]])
-      expect(reply.some((message) => isMessage(message, 'A')), 'B hears what it did not ask for').toBe(false)
+      expect(
+        reply.some((message) => isMessage(message, 'A')),
+        'B hears what it did not ask for',
+      ).toBe(false)
     }
     expect(letters(await a.query('SELECT 1'))).toContain('TDC')
   })

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { letters, summary } from '../../support/backend-message.ts'
+import { isMessage, letters, summary } from '../../support/backend-message.ts'
 import { eventually } from '../../support/eventually.ts'
 import * as f from '../../support/frontend-messages.ts'
 import { stories } from '../../support/stories.ts'
@@ -64,17 +64,35 @@ describe('a message', () => {
     expect(await other.value('SELECT count(*) FROM nonsense')).toBe('0')
   })
 
-  // A Query without its NUL, a Bind whose counts lie: PostgreSQL's answer, message by message.
-  story('that is shorter than its fields is answered as PostgreSQL does', async (stage) => {
-    const bodies = { Q: 'SELECT 1', B: '\0\0\0', D: 'S', C: 'S', E: '\0', D2: 'Xname\0', C2: 'Xname\0', P: 'name\0' }
-    for (const [type, body] of Object.entries(bodies)) {
+  // A Query without its NUL, a Bind whose counts lie, a Close of nothing that can be closed.
+  pooled('that is shorter than its fields is answered with 08P01, and nobody else notices', async (stage) => {
+    const witness = await stage.connect()
+    const bodies = [
+      'QSELECT 1',
+      'B\0\0\0',
+      'DS',
+      'CS',
+      'E\0',
+      'DXname\0',
+      'CXname\0',
+      'Pname\0',
+      'F\0\0',
+      'f',
+    ]
+    for (const text of bodies) {
       const client = await stage.connect()
       client.send(
-        f.message(type.charCodeAt(0), (writer) => writer.bytes(Buffer.from(body))),
+        f.message(text.charCodeAt(0), (writer) => writer.bytes(Buffer.from(text.slice(1)))),
         f.sync(),
       )
-      await client.receiveUntil('E')
+      if (text === 'f') {
+        await client.expect('Z')
+        continue
+      }
+      const error = (await client.receiveUntil('E')).at(-1)
+      expect(['08P01', '26000'], text).toContain(isMessage(error, 'E') ? error.code : undefined)
       client.destroy()
+      await witness.query('SELECT 1')
     }
   })
 
@@ -159,7 +177,10 @@ describe('a connection', () => {
     const witness = await stage.connect()
     for (let turn = 0; turn < 40; turn += 1) {
       const client = await stage.open()
-      const bytes = Buffer.concat([f.startup({ user: 'postgres', database: stage.database }), f.query('SELEC'.repeat(turn))])
+      const bytes = Buffer.concat([
+        f.startup({ user: 'postgres', database: stage.database }),
+        f.query('SELEC'.repeat(turn)),
+      ])
       client.send(bytes.subarray(0, 1 + ((turn * 13) % bytes.length)))
       client.reset()
       if (turn % 10 === 0) await witness.query('SELECT 1')

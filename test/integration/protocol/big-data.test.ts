@@ -24,7 +24,11 @@ describe('a large message', () => {
     const client = await stage.connect()
     const big = Buffer.alloc(12 * MEGABYTE)
     for (let at = 0; at < big.length; at += 4) big.writeUInt32BE((at * 2_654_435_761) >>> 0, at)
-    client.send(f.parse('', 'SELECT md5($1::bytea)', [17]), f.bind('', { values: [big], formats: [1] }), f.execute())
+    client.send(
+      f.parse('', 'SELECT md5($1::bytea)', [17]),
+      f.bind('', { values: [big], formats: [1] }),
+      f.execute(),
+    )
     client.send(f.sync())
     expect(rows(await client.expect('12DCZ'))).toEqual([[createHash('md5').update(big).digest('hex')]])
   })

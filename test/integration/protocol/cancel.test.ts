@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ofType, rows } from '../../support/backend-message.ts'
 import * as b from '../../support/backend-messages.ts'
 import * as f from '../../support/frontend-messages.ts'
-import { startPooler } from '../../support/pooler.ts'
 import type { TestPooler } from '../../support/pooler.ts'
+import { startPooler } from '../../support/pooler.ts'
 import { RawClient } from '../../support/raw-client.ts'
 import { ScriptedServer } from '../../support/scripted-server.ts'
 import { stories } from '../../support/stories.ts'
@@ -28,7 +28,12 @@ describe('a CancelRequest', () => {
   story('ends a query of the extended protocol, and the rest of its pipeline', async (stage) => {
     const client = await stage.connect()
     await stage.sql('SELECT pg_advisory_lock(1)')
-    client.send(f.extended('SELECT pg_advisory_xact_lock(1)'), f.extended('SELECT 2'), f.sync(), f.query('SELECT 3'))
+    client.send(
+      f.extended('SELECT pg_advisory_xact_lock(1)'),
+      f.extended('SELECT 2'),
+      f.sync(),
+      f.query('SELECT 3'),
+    )
     await stage.someoneIsBlocked()
     await client.cancel()
     await client.receiveUntil('Z')

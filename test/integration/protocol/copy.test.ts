@@ -32,7 +32,12 @@ describe('COPY FROM STDIN', () => {
   story('may send everything in the segment of its Query', async (stage) => {
     await table(stage)
     const client = await stage.connect()
-    client.send(f.query(COPY_IN), f.copyData('1\tone\n'), f.copyDone(), f.query('SELECT count(*) FROM copied'))
+    client.send(
+      f.query(COPY_IN),
+      f.copyData('1\tone\n'),
+      f.copyDone(),
+      f.query('SELECT count(*) FROM copied'),
+    )
     await client.expect('GCZTDCZ')
   })
 
@@ -167,16 +172,16 @@ describe('COPY FROM STDIN', () => {
     await client.expect('CTDCZ')
   })
 
-  // What PostgreSQL does with a message that has no place in COPY: two errors, the second one FATAL.
-  story('interrupted by another request ends the connection with 08P01', async (stage) => {
+  // PostgreSQL has an error for the COPY and a FATAL one for the connection; the pooler may leave it at one.
+  pooled('interrupted by another request ends the connection with 08P01', async (stage) => {
     await table(stage)
     const client = await stage.connect()
     const other = await stage.connect()
     client.send(f.query(COPY_IN))
     await client.expect('G')
     client.send(f.query('SELECT 1'))
-    const errors = await client.receiveRest()
-    expect(errors.map((error) => isMessage(error, 'E') && error.code)).toEqual(['08P01', '08P01'])
+    const codes = ofType(await client.receiveRest(), 'E').map(({ code }) => code)
+    expect(new Set(codes)).toEqual(new Set(['08P01']))
     await other.query('SELECT 2')
   })
 

@@ -3,8 +3,8 @@ import { letters, ofType, rows } from '../../support/backend-message.ts'
 import * as b from '../../support/backend-messages.ts'
 import { eventually } from '../../support/eventually.ts'
 import * as f from '../../support/frontend-messages.ts'
-import { startPooler } from '../../support/pooler.ts'
 import type { TestPooler } from '../../support/pooler.ts'
+import { startPooler } from '../../support/pooler.ts'
 import { RawClient } from '../../support/raw-client.ts'
 import { acceptLogin, echoQueries, ScriptedServer } from '../../support/scripted-server.ts'
 import { stories } from '../../support/stories.ts'
@@ -13,7 +13,8 @@ import { stories } from '../../support/stories.ts'
 
 const { pooled } = stories()
 
-const TERMINATED = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+const TERMINATED =
+  'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()'
 
 describe('a backend that is terminated', () => {
   // case 70
@@ -23,7 +24,11 @@ describe('a backend that is terminated', () => {
     await a.roundTrip(f.parse('s', 'SELECT 1'), f.sync())
     for (let turn = 0; turn < 3; turn += 1) {
       await stage.sql(TERMINATED)
-      await eventually('the backend to be gone', () => stage.serverCount(), (count) => count === 0)
+      await eventually(
+        'the backend to be gone',
+        () => stage.serverCount(),
+        (count) => count === 0,
+      )
       a.send(f.run('s'), f.sync())
       await a.expect('2DCZ')
       expect(await a.value('SHOW TimeZone')).toBe('Asia/Tokyo')
@@ -161,7 +166,9 @@ describe('a server', () => {
   test('that is starting up is tried again', async () => {
     let refusals = 2
     server.login = (processId) =>
-      refusals-- > 0 ? [b.errorResponse('57P03', 'the database system is starting up', 'FATAL')] : acceptLogin(processId)
+      refusals-- > 0
+        ? [b.errorResponse('57P03', 'the database system is starting up', 'FATAL')]
+        : acceptLogin(processId)
     server.onSession = echoQueries
     const client = await eventually(
       'the server to have started',

@@ -260,16 +260,33 @@ describe('a plan whose result type has changed', () => {
   const TABLE = 'CREATE TABLE changing (id int); INSERT INTO changing VALUES (1)'
   const CHANGE = 'ALTER TABLE changing ADD COLUMN more int DEFAULT 2'
 
-  // case 24: PostgreSQL alone answers 0A000 here, for ever.
-  pooled('is made again without the client noticing', async (stage) => {
+  // case 24: PostgreSQL alone answers 0A000 here, for ever. The client asks for the columns, so it can be repeated.
+  pooled('is made again without the client noticing if it asks for the columns', async (stage) => {
     await stage.sql(TABLE)
     const client = await stage.connect()
     await client.roundTrip(f.parse('s', 'SELECT * FROM changing'), f.run('s'), f.sync())
     await stage.sql(CHANGE)
-    client.send(f.run('s'), f.sync())
-    expect(rows(await client.expect('2DCZ'))).toEqual([['1', '2']])
+    client.send(f.bind('s'), f.describeMessage('P'), f.execute(), f.sync())
+    expect(rows(await client.expect('2TDCZ'))).toEqual([['1', '2']])
     client.send(f.run('s'), f.sync())
     await client.expect('2DCZ')
+  })
+
+  // case 24: this client remembers the columns of old; it must hear that they have changed, but only once.
+  pooled('is an error once for a client that does not ask for the columns', async (stage) => {
+    await stage.sql(TABLE)
+    const a = await stage.connect()
+    const b = await stage.connect()
+    for (const client of [a, b])
+      await client.roundTrip(f.parse('s', 'SELECT * FROM changing'), f.run('s'), f.sync())
+    await stage.sql(CHANGE)
+    a.send(f.run('s'), f.sync())
+    const [error] = await a.expect('EZ')
+    expect(error).toMatchObject({ code: '0A000' })
+    a.send(f.describeMessage('S', 's'), f.run('s'), f.sync())
+    expect(rows(await a.expect('tT2DCZ'))).toEqual([['1', '2']])
+    b.send(f.bind('s'), f.describeMessage('P'), f.execute(), f.sync())
+    await b.expect('2TDCZ')
   })
 
   // case 24: the transaction has failed on the server, so the client must hear of it; the next use works.

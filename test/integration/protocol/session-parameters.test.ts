@@ -53,7 +53,9 @@ describe('a parameter set by one client', () => {
     await a.query("SET DateStyle = 'German'; SET TimeZone = 'Asia/Tokyo'; SET IntervalStyle = 'iso_8601'")
     await b.query("SET client_encoding = 'LATIN1'; SET standard_conforming_strings = off")
     for (let turn = 0; turn < 2; turn += 1) {
-      const reply = await a.query("SELECT timestamptz '2024-02-03 04:05:06+00', interval '1 day 2 hours', 'ä'")
+      const reply = await a.query(
+        "SELECT timestamptz '2024-02-03 04:05:06+00', interval '1 day 2 hours', 'ä'",
+      )
       expect(rows(reply)[0]?.slice(0, 2)).toEqual(['03.02.2024 13:05:06 JST', 'P1DT2H'])
       const latin = await b.query("SELECT U&'\\\\00e4', E'\\\\\\\\', chr(228)")
       expect(letters(latin).at(-1)).toBe('Z')
@@ -81,7 +83,15 @@ describe('a value', () => {
   story('may hold quotes, backslashes, dollars and letters of any script', async (stage) => {
     const a = await stage.connect()
     const b = await stage.connect()
-    for (const value of ["it's", '"quoted"', 'back\\slash', '$$ $1 %s', 'semi; colon -- x', '', 'a'.repeat(60)]) {
+    for (const value of [
+      "it's",
+      '"quoted"',
+      'back\\slash',
+      '$$ $1 %s',
+      'semi; colon -- x',
+      '',
+      'a'.repeat(60),
+    ]) {
       const literal = `'${value.replaceAll("'", "''")}'`
       await a.query(`SET application_name = ${literal}`)
       await b.query('SET standard_conforming_strings = off')
@@ -94,7 +104,15 @@ describe('a value', () => {
   story('of search_path may be empty, quoted or strange', async (stage) => {
     const a = await stage.connect()
     const b = await stage.connect()
-    for (const value of ["''", '""', '"a b", c', `"it's", "dou""ble"`, "'one, two'", '"$user", public', 'DEFAULT']) {
+    for (const value of [
+      "''",
+      '""',
+      '"a b", c',
+      `"it's", "dou""ble"`,
+      "'one, two'",
+      '"$user", public',
+      'DEFAULT',
+    ]) {
       await a.query(`SET search_path = ${value}`)
       await b.query('SET search_path = pg_catalog')
       expect(await show(b, 'search_path')).toEqual(['pg_catalog'])
@@ -108,7 +126,11 @@ describe('a value', () => {
     const a = await stage.connect()
     const b = await stage.connect()
     const text = 'SELECT set_config($1, $2, false)'
-    a.send(f.extended(text, ['TimeZone', 'Europe/Berlin']), f.extended(text, ['application_name', 'bound']), f.sync())
+    a.send(
+      f.extended(text, ['TimeZone', 'Europe/Berlin']),
+      f.extended(text, ['application_name', 'bound']),
+      f.sync(),
+    )
     await a.receiveUntil('Z')
     expect(await show(b, 'TimeZone', 'application_name')).toEqual(['Etc/UTC', ''])
     expect(await show(a, 'TimeZone', 'application_name')).toEqual(['Europe/Berlin', 'bound'])
@@ -142,7 +164,9 @@ describe('SET in a transaction', () => {
   story('to a savepoint that is rolled back leaves the old value', async (stage) => {
     const a = await stage.connect()
     const b = await stage.connect()
-    await a.query("BEGIN; SET TimeZone = 'Asia/Tokyo'; SAVEPOINT s; SET TimeZone = 'Asia/Kolkata'; ROLLBACK TO s")
+    await a.query(
+      "BEGIN; SET TimeZone = 'Asia/Tokyo'; SAVEPOINT s; SET TimeZone = 'Asia/Kolkata'; ROLLBACK TO s",
+    )
     await a.query('COMMIT')
     await b.query('SELECT 1')
     expect(await show(a, 'TimeZone')).toEqual(['Asia/Tokyo'])

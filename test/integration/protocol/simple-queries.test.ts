@@ -26,7 +26,9 @@ describe('several Query messages in one segment', () => {
     }
     for (const [index, client] of clients.entries()) {
       const reply = await client.receiveReplies(3)
-      expect(rows(reply).map(([cell]) => Number(cell))).toEqual([1, 2, 3].map((number) => index * 10 + number))
+      expect(rows(reply).map(([cell]) => Number(cell))).toEqual(
+        [1, 2, 3].map((number) => index * 10 + number),
+      )
     }
   })
 

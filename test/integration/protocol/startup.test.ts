@@ -46,9 +46,12 @@ describe('the login', () => {
   // case 60
   story('may arrive byte by byte', async (stage) => {
     const client = await stage.open()
-    await client.sendBytes(f.startup({ user: 'postgres', database: stage.database, application_name: 'slow' }), {
-      every: 1,
-    })
+    await client.sendBytes(
+      f.startup({ user: 'postgres', database: stage.database, application_name: 'slow' }),
+      {
+        every: 1,
+      },
+    )
     expect(await client.finishLogin('postgres', stage.password)).toBe(undefined)
     await client.query('SHOW application_name')
   })
@@ -65,7 +68,12 @@ describe('the login', () => {
 describe('SSLRequest and GSSENCRequest', () => {
   // case 58: neither is offered yet; the test cluster has no certificate either.
   story('are answered N in either order, and the login goes on in clear', async (stage) => {
-    for (const requests of [[f.sslRequest], [f.gssencRequest], [f.sslRequest, f.gssencRequest], [f.gssencRequest, f.sslRequest]]) {
+    for (const requests of [
+      [f.sslRequest],
+      [f.gssencRequest],
+      [f.sslRequest, f.gssencRequest],
+      [f.gssencRequest, f.sslRequest],
+    ]) {
       const client = await stage.open()
       for (const request of requests) {
         client.send(request())
@@ -156,11 +164,21 @@ describe('a StartupMessage', () => {
 })
 
 describe('startup parameters', () => {
-  const NAMES = ['application_name', 'DateStyle', 'TimeZone', 'search_path', 'extra_float_digits', 'statement_timeout']
+  const NAMES = [
+    'application_name',
+    'DateStyle',
+    'TimeZone',
+    'search_path',
+    'extra_float_digits',
+    'statement_timeout',
+  ]
   const OTHERS = ['work_mem', 'client_encoding', 'geqo', 'custom.thing', 'lock_timeout', 'IntervalStyle']
 
   async function showAll(client: RawClient): Promise<void> {
-    for (const name of [...NAMES, ...OTHERS]) await client.query(`SELECT current_setting('${name}', true)`)
+    for (const name of [...NAMES, ...OTHERS]) {
+      // A custom setting that was set once and reset is empty, not null, for the rest of its session.
+      await client.query(`SELECT nullif(current_setting('${name}', true), '')`)
+    }
   }
 
   // case 65: A and B share a server; what each asked for at startup is there in every turn, and only there.
@@ -175,7 +193,9 @@ describe('startup parameters', () => {
         client_encoding: 'latin1',
       },
     })
-    const b = await stage.connect({ parameters: { TimeZone: 'Asia/Tokyo', work_mem: '2MB', 'custom.thing': 'b' } })
+    const b = await stage.connect({
+      parameters: { TimeZone: 'Asia/Tokyo', work_mem: '2MB', 'custom.thing': 'b' },
+    })
     const c = await stage.connect()
     for (let turn = 0; turn < 2; turn += 1) for (const client of [a, b, c]) await showAll(client)
   })
@@ -202,7 +222,10 @@ describe('startup parameters', () => {
 
   story('outside options win over those inside', async (stage) => {
     const client = await stage.connect({
-      parameters: { options: '-c application_name=inside -c TimeZone=Asia/Tokyo', application_name: 'outside' },
+      parameters: {
+        options: '-c application_name=inside -c TimeZone=Asia/Tokyo',
+        application_name: 'outside',
+      },
     })
     await showAll(client)
   })
@@ -222,7 +245,10 @@ describe('startup parameters', () => {
       [{ TimeZone: 'Mars/Olympus' }, '22023'],
       [{ options: '-c work_mem=much' }, '22023'],
     ] as const) {
-      const client = await startWith(stage, f.startup({ user: 'postgres', database: stage.database, ...parameters }))
+      const client = await startWith(
+        stage,
+        f.startup({ user: 'postgres', database: stage.database, ...parameters }),
+      )
       client.send(f.query('SELECT 1'))
       const error = await firstError(client)
       expect(error.code).toBe(code)

@@ -182,7 +182,10 @@ describe('a portal', () => {
   story('keeps its name', async (stage) => {
     const client = await stage.connect()
     await client.query('BEGIN')
-    client.send(f.parse('s', 'SELECT $1::int4 + generate_series(1, 3)'), f.bind('s', { portal: 'one', values: ['10'] }))
+    client.send(
+      f.parse('s', 'SELECT $1::int4 + generate_series(1, 3)'),
+      f.bind('s', { portal: 'one', values: ['10'] }),
+    )
     client.send(f.bind('s', { portal: 'two', values: ['20'] }), f.sync())
     await client.expect('122Z')
     client.send(f.execute('two', 1), f.execute('one', 1), f.execute('two', 1), f.execute('one'), f.sync())
@@ -197,7 +200,12 @@ describe('a portal', () => {
   // case 19
   story('ends with its transaction', async (stage) => {
     const client = await stage.connect()
-    client.send(f.parse('s', 'SELECT generate_series(1, 3)'), f.bind('s', { portal: 'p' }), f.execute('p', 1), f.sync())
+    client.send(
+      f.parse('s', 'SELECT generate_series(1, 3)'),
+      f.bind('s', { portal: 'p' }),
+      f.execute('p', 1),
+      f.sync(),
+    )
     await client.expect('12DsZ')
     client.send(f.execute('p', 1), f.sync())
     const [gone] = await client.expect('EZ')
@@ -207,7 +215,12 @@ describe('a portal', () => {
   // case 19: without Sync there is no end of the implicit transaction, so the portal goes on after Flush.
   story('goes on after Flush', async (stage) => {
     const client = await stage.connect()
-    client.send(f.parse('', 'SELECT generate_series(1, 3)'), f.bind('', { portal: 'p' }), f.execute('p', 1), f.flush())
+    client.send(
+      f.parse('', 'SELECT generate_series(1, 3)'),
+      f.bind('', { portal: 'p' }),
+      f.execute('p', 1),
+      f.flush(),
+    )
     await client.expect('12Ds')
     client.send(f.execute('p', 1), f.flush())
     await client.expect('Ds')
@@ -219,7 +232,12 @@ describe('a portal', () => {
   story('outlives its statement', async (stage) => {
     const client = await stage.connect()
     await client.query('BEGIN')
-    client.send(f.parse('s', 'SELECT generate_series(1, 3)'), f.bind('s', { portal: 'p' }), f.close('S', 's'), f.sync())
+    client.send(
+      f.parse('s', 'SELECT generate_series(1, 3)'),
+      f.bind('s', { portal: 'p' }),
+      f.close('S', 's'),
+      f.sync(),
+    )
     await client.expect('123Z')
     client.send(f.execute('p'), f.sync())
     await client.expect('DDDCZ')
@@ -231,7 +249,12 @@ describe('a portal', () => {
     const a = await stage.connect()
     const b = await stage.connect()
     await a.query('BEGIN')
-    a.send(f.parse('s', 'SELECT generate_series(1, 3)'), f.bind('s', { portal: 'p' }), f.execute('p', 1), f.sync())
+    a.send(
+      f.parse('s', 'SELECT generate_series(1, 3)'),
+      f.bind('s', { portal: 'p' }),
+      f.execute('p', 1),
+      f.sync(),
+    )
     await a.expect('12DsZ')
     b.send(f.query('SELECT 1'))
     a.send(f.execute('p', 1), f.sync())

@@ -3,11 +3,11 @@ import { rows } from '../../support/backend-message.ts'
 import * as b from '../../support/backend-messages.ts'
 import { eventually } from '../../support/eventually.ts'
 import * as f from '../../support/frontend-messages.ts'
-import { startPooler } from '../../support/pooler.ts'
 import type { TestPooler } from '../../support/pooler.ts'
+import { startPooler } from '../../support/pooler.ts'
 import { RawClient } from '../../support/raw-client.ts'
-import { echoQueries, ScriptedServer } from '../../support/scripted-server.ts'
 import type { ServerSession } from '../../support/scripted-server.ts'
+import { echoQueries, ScriptedServer } from '../../support/scripted-server.ts'
 
 /** What a scripted server sends at moments that a real PostgreSQL chooses only now and then. */
 
@@ -80,7 +80,11 @@ describe('an idle server', () => {
     session.send(b.commandComplete('SET'), b.parameterStatus('TimeZone', 'Asia/Tokyo'), b.readyForQuery())
     await client.expect('CSZ')
     session.send(b.parameterStatus('TimeZone', 'Mars'))
-    await eventually('the server to be idle again', () => session.stream.unread, (unread) => unread === 0)
+    await eventually(
+      'the server to be idle again',
+      () => session.stream.unread,
+      (unread) => unread === 0,
+    )
     // The status message needs a turn of its own to be read before the client's query arrives.
     const other = await another()
     client.send(f.query('SELECT 1'))
@@ -163,10 +167,10 @@ describe('a server in use', () => {
   // case 56
   test('may deliver a notification inside its client’s transaction', async () => {
     const { client, session } = await connect()
-    client.send(f.query('BEGIN'))
+    client.send(f.query('BEGIN; LISTEN channel'))
     await session.expectQuery()
-    session.send(b.commandComplete('BEGIN'), b.readyForQuery('T'))
-    await client.expect('CZ')
+    session.send(b.commandComplete('BEGIN'), b.commandComplete('LISTEN'), b.readyForQuery('T'))
+    await client.expect('CCZ')
     session.send(b.notificationResponse(7, 'channel', 'payload'))
     await client.expect('A')
     client.end()
