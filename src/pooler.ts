@@ -1,5 +1,5 @@
 import { Credentials } from './auth/credentials.ts'
-import { parseSecret } from './auth/user-secret.ts'
+import { parseSecret, type UserSecret } from './auth/user-secret.ts'
 import { loadUserlist } from './auth/userlist.ts'
 import {
   type Config,
@@ -79,8 +79,16 @@ export class Pooler {
     return { clients: this.#multiplexer?.clientCount ?? 0, statements: this.#registry.size, pools }
   }
 
-  /** Reads the users and listens. Rejects with a PoolerError or the system's error when a port is in use. */
+  /**
+   * Reads the users and listens. Rejects with a PoolerError F0000 that says what is wrong: a secret that
+   * cannot be read, an address that cannot be listened on.
+   */
   async start(): Promise<void> {
+    for (const { name, password } of this.#config.databases.values()) {
+      if (password !== undefined) readSecret(`databases.${name}.password`, password)
+    }
+    const fallbackPassword = this.#config.fallbackDatabase?.password
+    if (fallbackPassword !== undefined) readSecret('databases."*".password', fallbackPassword)
     const { pooler, users } = this.#config
     const passwords = new Map<string, string>()
     for (const [name, { password }] of users) if (password !== undefined) passwords.set(name, password)
@@ -97,10 +105,13 @@ export class Pooler {
     })
     this.#multiplexer = multiplexer
     for (const host of pooler.listen_addr) {
-      const listener = await this.#transport.listen(
-        { host: host === '*' ? '::' : host, port: pooler.listen_port, backlog: pooler.listen_backlog },
-        (connection) => multiplexer.accept(connection),
-      )
+      const listener = await this.#transport
+        .listen({ host, port: pooler.listen_port, backlog: pooler.listen_backlog }, (connection) =>
+          multiplexer.accept(connection),
+        )
+        .catch((error: unknown) => {
+          throw cannotListen(host, pooler.listen_port, error)
+        })
       this.#listeners.push(listener)
       this.#log.info({ host: listener.host, port: listener.port }, 'listening')
     }
@@ -153,6 +164,24 @@ export class Pooler {
       log: this.#log,
     })
   }
+}
+
+function readSecret(key: string, password: string): UserSecret {
+  try {
+    return parseSecret(password)
+  } catch (error) {
+    if (!(error instanceof PoolerError)) throw error
+    throw new PoolerError(SqlState.ConfigurationError, `${key}: ${error.message}`)
+  }
+}
+
+function cannotListen(host: string, port: number, error: unknown): PoolerError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  const message =
+    code === 'EADDRINUSE'
+      ? `port ${port} on ${host} is in use by another program: choose another listen_port, or stop that program`
+      : `cannot listen on ${host}, port ${port}: ${error instanceof Error ? error.message : String(error)}`
+  return new PoolerError(SqlState.ConfigurationError, message, { cause: error })
 }
 
 /** A host that begins with a slash is the folder of a unix socket, as in libpq. */

@@ -19,10 +19,12 @@ import type { ClientConnection, ClientHandler, StartupHandler } from './client-c
 export interface ClientLoginContext {
   readonly config: Config
   readonly credentials: Credentials
-  /** True while one client more than max_client_conn is connected. */
-  readonly full: boolean
-  /** Delivers a CancelRequest that came instead of a login. */
-  cancel(processId: number, secret: Buffer): void
+  /** True while more clients than max_client_conn are connected, this one included. */
+  isFull(): boolean
+  /** Delivers a CancelRequest that came instead of a login; resolves when that is done, never rejects. */
+  cancel(processId: number, secret: Buffer): Promise<void>
+  /** The client is refused, for a reason that it may not be told in full. */
+  refused(client: ClientConnection, error: PoolerError): void
   /** The client is who it says and its database is known: it gets a session. */
   authenticated(client: ClientConnection, database: DatabaseConfig): void
   /** The client is gone before that. */
@@ -47,6 +49,8 @@ export class ClientLogin implements ClientHandler, StartupHandler {
   #partial: Buffer | null = null
   #sslAsked = false
   #gssAsked = false
+  /** A CancelRequest came; nothing else may follow. */
+  #canceling = false
   #exchange: ClientExchange | null = null
 
   constructor(context: ClientLoginContext) {
@@ -59,6 +63,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
   }
 
   onStartupData(buffer: Buffer, start: number, end: number): number {
+    if (this.#canceling) return end
     if (this.#partial === null) return this.#readPackets(buffer, start, end)
     const whole = Buffer.concat([this.#partial, buffer.subarray(start, end)])
     this.#partial = null
@@ -84,9 +89,11 @@ export class ClientLogin implements ClientHandler, StartupHandler {
         this.#gssAsked = true
         break
       case 'cancel':
-        this.#client.startup = null
-        this.#client.close('cancel request')
-        this.#context.cancel(packet.processId, packet.secret)
+        // As with PostgreSQL, the end of the connection says that the request has been delivered.
+        void this.#context
+          .cancel(packet.processId, packet.secret)
+          .then(() => this.#client.close('cancel request'))
+        this.#canceling = true
         return end
       case 'startup':
         this.#client.startup = null
@@ -131,7 +138,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     if (message.minor > PROTOCOL_MINOR || message.protocolOptions.length > 0) {
       client.send(encodeNegotiateProtocolVersion(client.protocolMinor, message.protocolOptions))
     }
-    if (this.#context.full) {
+    if (this.#context.isFull()) {
       throw new PoolerError(SqlState.TooManyConnections, 'no more connections allowed (max_client_conn)')
     }
     const authType = config.pooler.auth_type
@@ -150,6 +157,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
         client.send(step.message)
         break
       case 'failed':
+        this.#context.refused(client, step.error)
         client.fail(step.error)
         break
       case 'ok': {
@@ -203,6 +211,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
   onClientCongestion(): void {}
 
   onClientEnd(): void {
+    if (this.#canceling) return
     this.#client.close('client closed the connection during login')
   }
 

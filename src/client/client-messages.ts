@@ -24,9 +24,8 @@ export const CLIENT_MESSAGES = new MessageTable()
   .head([F.Query], QUERY_HEAD_BYTES, MAX_LARGE_BYTES)
   .head([F.Bind], BIND_HEAD_BYTES, MAX_LARGE_BYTES)
   .header([F.FunctionCall], MAX_LARGE_BYTES)
-  .header([F.Execute, F.CopyFail], MAX_SMALL_BYTES)
-  .header([F.Sync, F.Flush, F.CopyDone, F.Terminate], MAX_SMALL_BYTES)
-  .whole([F.Describe, F.Close], MAX_SMALL_BYTES)
+  .header([F.Sync, F.Flush, F.CopyDone, F.CopyFail, F.Terminate], MAX_SMALL_BYTES)
+  .whole([F.Describe, F.Execute, F.Close], MAX_SMALL_BYTES)
   .whole([F.Parse], MAX_PARSE_BYTES)
 
 /** PostgreSQL's own words for a message that may not be; all of them end the connection. */

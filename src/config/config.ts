@@ -12,8 +12,6 @@ import type { SettingsOf, WrittenSettings } from './settings.ts'
 
 export type PoolerSettings = SettingsOf<'pooler'>
 export type PoolMode = PoolerSettings['pool_mode']
-export type AuthType = PoolerSettings['auth_type']
-export type LogLevel = PoolerSettings['log_level']
 
 /** One database as clients know it: `name` is what they ask for, `dbname` what the server calls it. */
 export interface DatabaseConfig extends Omit<SettingsOf<'database'>, 'dbname'> {

@@ -98,7 +98,7 @@ export function departureTick(session: Session, server: ServerConnection, nowMs:
   const elapsedMs = nowMs - session.leavingSinceMs
   if (elapsedMs > CANCEL_AFTER_MS && !session.cancelSent && server.tracker.length > 0) {
     session.cancelSent = true
-    session.context.cancelServer(session, server)
+    void session.context.cancelServer(session, server)
   }
   const tooMuch =
     session.phase === SessionPhase.Leaving &&

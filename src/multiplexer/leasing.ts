@@ -32,6 +32,10 @@ export function leaseServer(session: Session): ServerConnection | null {
 export function takeServer(session: Session, server: ServerConnection): void {
   server.handler = session.events
   session.server = server
+  if (session.phase === SessionPhase.Welcome) {
+    // Not the server's current values, which are those of the client before.
+    session.client.parameters = server.defaults.withAll(session.client.startupParameters)
+  }
   if (session.client.wire.congested) server.wire.pause(PauseReason.PeerCongested)
   prepareServer(session, server)
 }

@@ -1,6 +1,6 @@
 import type { Credentials } from '../auth/credentials.ts'
 import { ClientConnection } from '../client/client-connection.ts'
-import { ClientLogin } from '../client/client-login.ts'
+import { ClientLogin, type ClientLoginContext } from '../client/client-login.ts'
 import { type Config, type DatabaseConfig, poolMode } from '../config/config.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
@@ -27,6 +27,9 @@ export interface MultiplexerParts {
   readonly log: Logger
 }
 
+/** More CancelRequests than this for one server at a time are ignored: they all mean the same query. */
+const MAX_CANCELS_IN_FLIGHT = 3
+
 /**
  * Multiplexer: all clients of the process, from accept to their end. It owns the set of logins and sessions
  * and the cancel keys; each session does the rest.
@@ -39,6 +42,7 @@ export class Multiplexer implements SessionContext {
   readonly resetQuery: string
   readonly #parts: MultiplexerParts
   readonly #cancelKeys = new CancelKeys<Session>()
+  readonly #loginContext: ClientLoginContext
   readonly #logins = new Set<ClientConnection>()
   readonly #sessions = new Map<Session, SessionHandler>()
 
@@ -46,6 +50,7 @@ export class Multiplexer implements SessionContext {
     this.#parts = parts
     this.registry = parts.registry
     this.log = parts.log
+    this.#loginContext = this.#createLoginContext()
     this.resetQuery = parts.config.pooler.server_reset_query
   }
 
@@ -56,21 +61,13 @@ export class Multiplexer implements SessionContext {
 
   /** A client has connected. */
   accept(connection: Connection): void {
-    const { config, credentials, queue, log } = this.#parts
-    const multiplexer = this
-    const login = new ClientLogin({
-      config,
-      credentials,
-      get full() {
-        return multiplexer.clientCount > config.pooler.max_client_conn
-      },
-      cancel: (processId, secret) => this.#cancel(processId, secret),
-      authenticated: (client, database) => this.#startSession(client, database),
-      closed: (client, reason) => {
-        this.#logins.delete(client)
-        log.debug({ client: client.wire.peer, user: client.user, reason }, 'login ended')
-      },
-    })
+    const { config, queue } = this.#parts
+    if (this.#logins.size > config.pooler.max_client_conn) {
+      // Whoever has not logged in yet is more than all that may: no answer is owed to a flood.
+      connection.destroy()
+      return
+    }
+    const login = new ClientLogin(this.#loginContext)
     const client = new ClientConnection(connection, queue, login)
     this.#logins.add(client)
     login.start(client)
@@ -78,19 +75,14 @@ export class Multiplexer implements SessionContext {
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
-    const { client_login_timeout } = this.#parts.config.pooler
-    if (client_login_timeout > 0) {
-      for (const client of this.#logins) {
-        if (nowMs - client.acceptedMs > client_login_timeout) client.fail(loginTimeout())
-      }
-      for (const { client, patient } of [...this.#sessions.values()].map((handler) => ({
-        client: handler.session.client,
-        patient: handler.patient,
-      }))) {
-        if (!patient && nowMs - client.acceptedMs > client_login_timeout) client.fail(loginTimeout())
-      }
+    const { client_login_timeout: timeoutMs } = this.#parts.config.pooler
+    const isLate = (client: ClientConnection): boolean =>
+      timeoutMs > 0 && nowMs - client.acceptedMs > timeoutMs
+    for (const client of this.#logins) if (isLate(client)) client.fail(loginTimeout())
+    for (const handler of this.#sessions.values()) {
+      if (!handler.patient && isLate(handler.session.client)) handler.session.client.fail(loginTimeout())
+      handler.tick(nowMs)
     }
-    for (const handler of this.#sessions.values()) handler.tick(nowMs)
   }
 
   /** Closes every client. */
@@ -103,13 +95,13 @@ export class Multiplexer implements SessionContext {
     return this.#cancelKeys.add(session, session.client.protocolMinor)
   }
 
-  cancelServer(session: Session, server: ServerConnection): void {
+  async cancelServer(session: Session, server: ServerConnection): Promise<void> {
     const { transport, queue } = this.#parts
     const { pool } = session
+    if (server.cancelsInFlight >= MAX_CANCELS_IN_FLIGHT) return
     const stillWanted = (): boolean => session.server === server && server.tracker.length > 0
-    void cancelRequest(server, pool.endpoint, transport, queue, stillWanted).then(() =>
-      pool.cancelDone(server),
-    )
+    await cancelRequest(server, pool.endpoint, transport, queue, stillWanted)
+    pool.cancelDone(server)
   }
 
   ended(session: Session, reason: string): void {
@@ -134,10 +126,30 @@ export class Multiplexer implements SessionContext {
     handler.start()
   }
 
-  #cancel(processId: number, secret: Buffer): void {
+  async #cancel(processId: number, secret: Buffer): Promise<void> {
     const session = this.#cancelKeys.find(processId, secret)
     if (session === undefined) this.log.debug({ processId }, 'cancel request with an unknown key ignored')
-    else this.#sessions.get(session)?.cancel()
+    else await this.#sessions.get(session)?.cancel()
+  }
+
+  #createLoginContext(): ClientLoginContext {
+    const { config, credentials } = this.#parts
+    const isFull = (): boolean => this.clientCount > config.pooler.max_client_conn
+    return {
+      config,
+      credentials,
+      isFull,
+      cancel: (processId, secret) => this.#cancel(processId, secret),
+      refused: ({ wire, user, database }, { message, cause }) => {
+        const why = cause instanceof Error ? cause.message : cause
+        this.log.warn({ client: wire.peer, user, database, reason: message, why }, 'login refused')
+      },
+      authenticated: (client, database) => this.#startSession(client, database),
+      closed: (client, reason) => {
+        this.#logins.delete(client)
+        this.log.debug({ client: client.wire.peer, user: client.user, reason }, 'login ended')
+      },
+    }
   }
 }
 

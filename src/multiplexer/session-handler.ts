@@ -43,8 +43,8 @@ export class SessionHandler implements SessionEvents {
     if (server !== null && leavingSinceMs > 0) departureTick(this.session, server, nowMs)
   }
 
-  /** The client wants what it asked for last to be canceled. */
-  cancel(): void {
+  /** The client wants what it asked for last to be canceled; resolves when the request has been delivered. */
+  async cancel(): Promise<void> {
     const { session } = this
     const { server } = session
     if (session.waiting && session.phase === SessionPhase.Active) {
@@ -54,7 +54,7 @@ export class SessionHandler implements SessionEvents {
       session.client.state = ClientState.Active
       session.client.resumeHeld()
     } else if (server !== null && server.tracker.length > 0) {
-      session.context.cancelServer(session, server)
+      await session.context.cancelServer(session, server)
     }
   }
 

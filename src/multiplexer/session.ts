@@ -32,8 +32,8 @@ export interface SessionContext {
   readonly resetQuery: string
   /** Invents the key data with which this session's queries can be canceled. */
   addCancelKey(session: Session): { readonly processId: number; readonly secret: Buffer }
-  /** Sends a CancelRequest for what `server` is executing for `session`. */
-  cancelServer(session: Session, server: ServerConnection): void
+  /** Sends a CancelRequest for what `server` is executing for `session`; never rejects. */
+  cancelServer(session: Session, server: ServerConnection): Promise<void>
   /** The session is over and owns nothing any more. */
   ended(session: Session, reason: string): void
 }

@@ -12,7 +12,7 @@ import { deallocatedName, head, StatementKind, statementKind } from './statement
  */
 
 /** Stands in on the server for a statement that a client deallocates: the client's may be in use by others. */
-export const DECOY_NAME = 'pooler_deallocated'
+const DECOY_NAME = 'pooler_deallocated'
 /** What is behind the name in a Parse: the query with its NUL, no parameter types. */
 const DECOY_TEXT = Buffer.from('SELECT 1\0\0\0', 'latin1')
 const CLOSE_UNNAMED = encodeCloseStatement('')

@@ -1,6 +1,5 @@
 import { ClientState } from '../client/client-state.ts'
 import { encodeBackendKeyData, encodeParameterStatus, READY_IDLE } from '../protocol/responses.ts'
-import { ParameterSet } from '../server/parameter-set.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { isDone, leaseServer, releaseServer } from './leasing.ts'
 import { type Session, SessionPhase } from './session.ts'
@@ -27,7 +26,6 @@ export function startWelcome(session: Session): void {
     client.fail(outage)
     return
   }
-  client.parameters = ParameterSet.empty.withAll(client.startupParameters)
   const server = leaseServer(session)
   if (server !== null) continueWelcome(session, server)
 }

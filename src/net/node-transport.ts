@@ -31,7 +31,8 @@ export class NodeTransport implements Transport {
     server.on('connection', (socket) => onAccept(this.#adopt(socket)))
     return new Promise((resolve, reject) => {
       server.once('error', reject)
-      server.listen({ host: options.host, port: options.port, backlog: options.backlog }, () => {
+      const { host, port, backlog } = options
+      server.listen({ ...(host === '*' ? {} : { host }), port, backlog }, () => {
         server.off('error', reject)
         // An error after this one (EMFILE in accept) costs the connection that was not accepted, no more.
         server.on('error', () => {})

@@ -37,6 +37,7 @@ export interface Connection {
 }
 
 export interface ListenOptions {
+  /** An address, or "*" for all of the machine's. */
   readonly host: string
   readonly port: number
   readonly backlog: number

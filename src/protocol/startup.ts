@@ -10,7 +10,7 @@ import { BackendType } from './message-type.ts'
  */
 
 /** Longest startup packet: MAX_STARTUP_PACKET_LENGTH of PostgreSQL, length word included. */
-export const MAX_STARTUP_BYTES = 10_000
+const MAX_STARTUP_BYTES = 10_000
 const MIN_STARTUP_BYTES = 8
 
 const SSL_REQUEST = 80877103

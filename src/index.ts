@@ -1,0 +1,23 @@
+import { buildConfig, type ConfigInput } from './config/config.ts'
+import { createLogger, type Logger } from './log.ts'
+import { Pooler } from './pooler.ts'
+
+export interface CreatePoolerOptions {
+  /** Where log lines go; by default JSON lines on standard output at the configured log_level. */
+  readonly log?: Logger
+}
+
+/**
+ * A pooler inside another Node program. `configuration` has the shape of pooler.toml: the sections `pooler`,
+ * `databases` and `users` with the same names and values. Throws a ConfigError that lists every problem.
+ *
+ *     const pooler = createPooler({ databases: { app: { host: '127.0.0.1' } }, users: { app: { password: '...' } } })
+ *     await pooler.start()
+ */
+export function createPooler(configuration: ConfigInput, options: CreatePoolerOptions = {}): Pooler {
+  const config = buildConfig(configuration)
+  return new Pooler(config, options.log ?? createLogger({ level: config.pooler.log_level }).log)
+}
+
+export type { ConfigInput } from './config/config.ts'
+export type { Pooler, PoolerStats, PoolStats } from './pooler.ts'
