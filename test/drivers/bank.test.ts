@@ -82,7 +82,7 @@ describe('a bank', () => {
 
     const [books] = await place.ready.direct('SELECT sum(balance)::int AS sum FROM accounts')
     expect(books).toEqual({ sum: ACCOUNTS * 100 })
-    const written = new Set((await place.ready.direct('SELECT id FROM transfers')).map((row) => row['id']))
+    const written = new Set((await place.ready.direct('SELECT id FROM transfers')).map((row) => row.id))
     expect(
       confirmed.filter((id) => !written.has(id)),
       'confirmed but lost',

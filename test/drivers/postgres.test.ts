@@ -54,7 +54,7 @@ describe('twenty connections of postgres over four servers', () => {
               throw new Error('back to the savepoint')
             })
             .catch(() => {})
-          await tx`UPDATE js_counter SET value = ${(row?.['value'] as number) + 1}`
+          await tx`UPDATE js_counter SET value = ${(row?.value as number) + 1}`
           if (index % 4 === 0) throw new Error('rolled back')
         })
         if (index % 4 === 0) await expect(transfer).rejects.toThrow('rolled back')

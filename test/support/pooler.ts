@@ -1,7 +1,7 @@
 import type { ConfigInput } from '../../src/config/config.ts'
 import { buildConfig } from '../../src/config/config.ts'
 import { createLogger } from '../../src/log.ts'
-import { Pooler } from '../../src/pooler.ts'
+import { Pooler, type PoolerStats } from '../../src/pooler.ts'
 
 /**
  * startPooler: the whole pooler in this process, on a free port of 127.0.0.1, in front of one PostgreSQL (or a
@@ -18,6 +18,8 @@ export interface TestPooler {
   readonly host: string
   readonly port: number
   url(database: string, user?: string): string
+  /** Clients, statements and servers that it has now: what must be gone when they are gone. */
+  readonly stats: PoolerStats
   stop(): Promise<void>
 }
 
@@ -43,6 +45,9 @@ export async function startPooler(options: PoolerOptions): Promise<TestPooler> {
     host: address.host,
     port: address.port,
     url: (database, name = user) => `postgres://${name}@${address.host}:${address.port}/${database}`,
+    get stats() {
+      return pooler.stats
+    },
     async stop() {
       await pooler.stop()
       await flush()

@@ -97,8 +97,14 @@ export function stories(): Stories {
         backends,
         (found) => found.length <= poolSize && found.every(({ state }) => state === 'idle'),
       )
+      await eventually(
+        'every client, lease and place in a queue to be given back',
+        () => pooler.stats,
+        ({ clients, pools }) => clients === 0 && pools.every(({ active, waiting }) => active + waiting === 0),
+      )
       await pooler.stop()
       await nobodyIsLeft()
+      expect(pooler.stats.statements, 'statements that nobody refers to any more').toBe(0)
       return stage.clients.map((client) => transcript(client.received, client.startParameters))
     } catch (error) {
       // The story's own failure is the news, not what it leaves behind.
