@@ -47,8 +47,7 @@ function section(scope: Scope): string {
 function entry(name: string, setting: Setting, scope: Scope): string {
   const use: SettingUse = setting.in[scope] ?? { doc: [] }
   const otherwise = use.default === undefined ? use.otherwise : toml(use.default)
-  const restart = setting.reloadable ? '' : '; a change needs a restart'
-  const lines = [...use.doc, `Type: ${kind(setting)}`, `Default: ${otherwise}${restart}`]
+  const lines = [...use.doc, `Type: ${kind(setting)}`, `Default: ${otherwise}`]
   const comment = lines.map((line) => `# ${line}\n`).join('')
   return `${comment}#${name} = ${toml(use.default ?? use.example ?? '')}\n`
 }
