@@ -63,8 +63,6 @@ export const notificationResponse = (processId: number, channel: string, payload
 
 export const parseComplete = (): Buffer => message(BackendType.ParseComplete)
 export const bindComplete = (): Buffer => message(BackendType.BindComplete)
-export const closeComplete = (): Buffer => message(BackendType.CloseComplete)
-export const noData = (): Buffer => message(BackendType.NoData)
 
 /** The whole reply to a simple query with one row of one text column. */
 export function oneRow(value: string): Buffer {

@@ -15,7 +15,7 @@ const GSSENC_REQUEST = 80_877_104
 const CANCEL_REQUEST = 80_877_102
 
 /** What PostgreSQL 18 reports at login, in its order. */
-export const SCRIPTED_PARAMETERS: Readonly<Record<string, string>> = {
+const SCRIPTED_PARAMETERS: Readonly<Record<string, string>> = {
   in_hot_standby: 'off',
   integer_datetimes: 'on',
   TimeZone: 'UTC',
