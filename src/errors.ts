@@ -15,6 +15,7 @@ export const SqlState = {
   DuplicatePreparedStatement: '42P05',
   InvalidSqlStatementName: '26000',
   InvalidParameterValue: '22023',
+  OutOfMemory: '53200',
   TooManyConnections: '53300',
   ProgramLimitExceeded: '54000',
   QueryCanceled: '57014',

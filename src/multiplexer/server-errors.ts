@@ -39,6 +39,8 @@ export function errorResponse(
   // What the oldest entry says is needed after the entries are gone.
   const { effect, statement, name } = head
   const skipped = head.action === ReplyAction.Skip
+  // A Parse that fails destroys the unnamed statement all the same.
+  if (effect === Effect.PrepareUnnamed) session.unnamed.clear()
   if (effect === Effect.Use && statement !== null) noteOutdated(server, statement, fields)
   const syncSent = tracker.discardToSync((entry) => undo(session, server, entry))
   if (effect === Effect.Decoy) return Verdict.Drop

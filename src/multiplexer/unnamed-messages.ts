@@ -1,7 +1,7 @@
 import { encodeCloseStatement, encodeParse } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
-import { Reply, ReplyAction } from '../server/request-tracker.ts'
+import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import type { Session } from './session.ts'
@@ -47,7 +47,7 @@ export function parseUnnamed(
   unnamed.set(buffer, start, end)
   unnamed.discards = kind === StatementKind.Discard || kind === StatementKind.DeallocateName
   server.unnamedOwner = session
-  server.tracker.push(Reply.Parse, ReplyAction.Forward)
+  server.tracker.push(Reply.Parse, ReplyAction.Forward).effect = Effect.PrepareUnnamed
   return Verdict.Forward
 }
 
@@ -85,5 +85,5 @@ function sendUnnamed(
   }
   server.send(unnamed.parse)
   server.unnamedOwner = session
-  server.tracker.push(Reply.Parse, action)
+  server.tracker.push(Reply.Parse, action).effect = Effect.PrepareUnnamed
 }

@@ -32,6 +32,8 @@ export interface ServerPoolOptions {
 
 /** generic-pool takes no infinite maximum; no machine has as many ports. */
 const UNLIMITED = 65_536
+/** Classes of SQLSTATE that go by: connection exceptions, too few resources, operator intervention (start, stop). */
+const PASSING_TROUBLE = new Set(['08', '53', '57'])
 /** A warm server unused for so long is parked, where server_idle_timeout applies. */
 const PARK_AFTER_MS = 1000
 /** An attempt to connect is repeated sooner than a refused login: a restart takes a second, not fifteen. */
@@ -297,8 +299,7 @@ export class ServerPool implements ServerHandler {
         ? error
         : new PoolerError(SqlState.ConnectionFailure, String(error), { cause: error })
     const { log, retryMs } = this.#options
-    const refused =
-      failure.sqlState !== SqlState.CannotConnectNow && failure.sqlState !== SqlState.ConnectionFailure
+    const refused = !PASSING_TROUBLE.has(failure.sqlState.slice(0, 2))
     this.#failure = failure
     this.#retryAtMs = Date.now() + (refused ? retryMs : Math.min(retryMs, RECONNECT_MS))
     log.warn(

@@ -1,4 +1,8 @@
+import { PoolerError, SqlState } from '../errors.ts'
 import type { Statement, StatementRegistry } from './statement-registry.ts'
+
+/** Far more than any driver keeps; a client that never closes its statements must not fill the memory. */
+const MAX_NAMES = 50_000
 
 /** A name that one client gave to a statement. */
 export class ClientStatement {
@@ -57,8 +61,19 @@ export class ClientStatements {
     return this.#byName.get(name)
   }
 
-  /** Binds a name; a closed entry of that name is replaced. Takes over one reference to `statement`. */
+  /**
+   * Binds a name; a closed entry of that name is replaced. Takes over one reference to `statement`. Throws
+   * 54000 when the client has too many names.
+   */
   add(nameBytes: Buffer, statement: Statement): ClientStatement {
+    if (this.#byName.size >= MAX_NAMES) {
+      this.#registry.release(statement)
+      throw new PoolerError(
+        SqlState.ProgramLimitExceeded,
+        `a client cannot have more than ${MAX_NAMES} prepared statements`,
+        { hint: 'Close statements that are not needed any more.' },
+      )
+    }
     const name = nameBytes.toString('latin1')
     const entry = new ClientStatement(name, nameBytes, statement)
     this.#byName.set(name, entry)

@@ -1,3 +1,4 @@
+import { PoolerError, SqlState } from '../errors.ts'
 import { encodeParse } from '../protocol/extended-query.ts'
 
 /**
@@ -8,6 +9,9 @@ import { encodeParse } from '../protocol/extended-query.ts'
 /** Names on servers start with this; a client's own name never reaches a server while it is registered. */
 export const SERVER_NAME_PREFIX = 'pooler_'
 
+/** All texts together; what a text costs in memory is about three times its length. */
+const MAX_TEXT_BYTES = 256 * 1024 * 1024
+
 /** One statement as servers know it. */
 export class Statement {
   /** The name on every server. */
@@ -16,6 +20,8 @@ export class Statement {
   /** The whole Parse message under that name. */
   readonly parse: Buffer
   readonly key: string
+  /** Length of the query text and its parameter types. */
+  readonly textBytes: number
   /** Clients' names and servers' entries that refer to it. */
   references = 0
   /**
@@ -29,12 +35,14 @@ export class Statement {
     this.nameBytes = Buffer.from(this.name, 'latin1')
     this.parse = encodeParse(this.name, text)
     this.key = key
+    this.textBytes = text.length
   }
 }
 
 export class StatementRegistry {
   readonly #statements = new Map<string, Statement>()
   #lastId = 0
+  #bytes = 0
 
   get size(): number {
     return this.#statements.size
@@ -43,13 +51,16 @@ export class StatementRegistry {
   /**
    * The statement for this text, with one reference more. `text` is a Parse message's body behind the name:
    * the query with its NUL and the parameter types. `environment` is what else decides what the text means
-   * (search_path): the same text under two of them is two statements.
+   * (search_path): the same text under two of them is two statements. Throws 53200 when all texts together
+   * would take more memory than a pooler should.
    */
   acquire(text: Buffer, environment: string): Statement {
     const key = `${environment}\0${text.toString('latin1')}`
     let statement = this.#statements.get(key)
     if (statement === undefined) {
+      if (this.#bytes + text.length > MAX_TEXT_BYTES) throw tooManyStatements()
       this.#lastId += 1
+      this.#bytes += text.length
       statement = new Statement(this.#lastId, key, text)
       this.#statements.set(key, statement)
     }
@@ -60,6 +71,18 @@ export class StatementRegistry {
   /** Gives one reference back; without any the statement is forgotten. */
   release(statement: Statement): void {
     statement.references -= 1
-    if (statement.references === 0) this.#statements.delete(statement.key)
+    if (statement.references > 0) return
+    this.#statements.delete(statement.key)
+    this.#bytes -= statement.textBytes
   }
+}
+
+function tooManyStatements(): PoolerError {
+  return new PoolerError(
+    SqlState.OutOfMemory,
+    `the prepared statements of all clients together are longer than ${MAX_TEXT_BYTES} bytes`,
+    {
+      hint: 'Find out which client prepares statements without end: it should use parameters, or close them.',
+    },
+  )
 }

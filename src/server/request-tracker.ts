@@ -59,6 +59,8 @@ export const Effect = {
   Evict: 3,
   /** Bind or Describe of `statement`. */
   Use: 4,
+  /** Parse of the unnamed statement. */
+  PrepareUnnamed: 13,
   /** Parse under a name that is in use: its error names the client's `name`. */
   Duplicate: 5,
   /** Query or Execute of DEALLOCATE for `name`. */
