@@ -1,0 +1,85 @@
+/** What is asked of the database; the same list for every target. */
+
+export type QueryMode = 'simple' | 'extended' | 'prepared'
+
+export interface Workload {
+  readonly id: string
+  readonly title: string
+  readonly clients: number
+  /**
+   * select: one row by primary key. tpcb: pgbench's default transaction, seven statements. churn: connect,
+   * select one row, disconnect. rows: one result of many rows, counted in bytes.
+   */
+  readonly kind: 'select' | 'tpcb' | 'churn' | 'rows'
+  readonly mode: QueryMode
+  /** The query of kind "rows". */
+  readonly sql?: string
+  /** Measured with the project's own load generator even where pgbench exists. */
+  readonly own?: boolean
+}
+
+/** Streamed by PostgreSQL as they are produced, so that no temporary file gets in the way. */
+const rowsOf = (count: number, bytes: number) =>
+  `SELECT repeat('x', ${bytes}) FROM (SELECT generate_series(1, ${count})) AS numbers`
+
+const select = (mode: QueryMode, clients: number): Workload => ({
+  id: `select-${mode}-${clients}`,
+  title: `SELECT by key, ${mode} protocol`,
+  clients,
+  kind: 'select',
+  mode,
+})
+
+const latency = (clients: number): Workload => ({
+  ...select('simple', clients),
+  id: `latency-${clients}`,
+  title: 'Latency of SELECT by key, simple protocol',
+  own: true,
+})
+
+export const WORKLOADS: readonly Workload[] = [
+  select('simple', 1),
+  select('simple', 50),
+  select('extended', 1),
+  select('extended', 50),
+  select('prepared', 1),
+  select('prepared', 50),
+  { id: 'tpcb-20', title: 'TPC-B, simple protocol', clients: 20, kind: 'tpcb', mode: 'simple' },
+  { id: 'churn-10', title: 'New connection per SELECT', clients: 10, kind: 'churn', mode: 'simple' },
+  {
+    id: 'rows-large',
+    title: 'One result of 100 MB, rows of 1 kB',
+    clients: 1,
+    kind: 'rows',
+    mode: 'simple',
+    sql: rowsOf(100_000, 1000),
+    own: true,
+  },
+  {
+    id: 'rows-small',
+    title: 'One result of a million rows of 20 bytes',
+    clients: 1,
+    kind: 'rows',
+    mode: 'simple',
+    sql: rowsOf(1_000_000, 20),
+    own: true,
+  },
+  latency(1),
+  latency(50),
+]
+
+/** Where a load generator sends its queries. */
+export interface LoadAddress {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly database: string
+}
+
+/** What a load generator found; anything that went wrong is an Error instead. */
+export interface LoadOutcome {
+  readonly transactions: number
+  readonly rate: number
+  readonly p50Ms?: number
+  readonly p99Ms?: number
+}

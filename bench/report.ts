@@ -1,0 +1,32 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { renderReport } from './report/render.ts'
+import { newestResult } from './result.ts'
+
+/** Writes the newest result between the markers in README.md; prints it where the README has no markers. */
+
+const README = fileURLToPath(new URL('../README.md', import.meta.url))
+const START = '<!-- bench:start -->'
+const END = '<!-- bench:end -->'
+
+const result = await newestResult()
+if (result === null) {
+  console.error('bench/results has no result: run "npm run bench" first')
+  process.exitCode = 1
+} else {
+  await write(renderReport(result))
+}
+
+async function write(report: string): Promise<void> {
+  const text = await readFile(README, 'utf8').catch(() => '')
+  const start = text.indexOf(START)
+  const end = text.indexOf(END, start)
+  if (start === -1 || end === -1) {
+    console.log(report)
+    console.error(`README.md has no lines ${START} and ${END}: nothing was written`)
+    process.exitCode = 1
+    return
+  }
+  await writeFile(README, `${text.slice(0, start + START.length)}\n\n${report}\n\n${text.slice(end)}`)
+  console.log(`README.md shows the result of ${result?.stamp.date}`)
+}

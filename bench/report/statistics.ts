@@ -1,0 +1,44 @@
+import type { Row, Run, TargetName } from '../result.ts'
+
+/** What several runs say together. The n-th runs of two targets were made one right after the other. */
+
+export interface Spread {
+  readonly median: number
+  readonly min: number
+  readonly max: number
+}
+
+/** Null for no values. */
+export function spread(values: readonly number[]): Spread | null {
+  const sorted = [...values].sort((a, b) => a - b)
+  const [min] = sorted
+  const max = sorted.at(-1)
+  if (min === undefined || max === undefined) return null
+  const middle = sorted.length >> 1
+  const upper = sorted[middle] as number
+  const median = sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] as number)) / 2
+  return { median, min, max }
+}
+
+/** One field of a target's runs; null if it was not measured, or if any of its runs had errors. */
+export function fieldOf(row: Row, target: TargetName, field: keyof Run & `${string}`): Spread | null {
+  const runs = row.runs[target]
+  if (runs === undefined || runs.some(({ error }) => error !== undefined)) return null
+  const values = runs.map((run) => run[field])
+  return values.every((value) => typeof value === 'number') ? spread(values as number[]) : null
+}
+
+/** `target` against `base`, pair by pair. */
+export function ratioOf(row: Row, target: TargetName, base: TargetName, field: keyof Run): Spread | null {
+  const ours = row.runs[target] ?? []
+  const theirs = row.runs[base] ?? []
+  const ratios: number[] = []
+  for (const [pair, run] of ours.entries()) {
+    const other = theirs[pair]
+    if (other === undefined || run.error !== undefined || other.error !== undefined) return null
+    const [a, b] = [run[field], other[field]]
+    if (typeof a !== 'number' || typeof b !== 'number') return null
+    ratios.push(a / b)
+  }
+  return spread(ratios)
+}

@@ -1,0 +1,140 @@
+import { programVersion } from './load/run-program.ts'
+import { WORKLOADS, type Workload } from './load/workload.ts'
+import { measureMemory } from './measure/idle-clients.ts'
+import { type MeasureOptions, measureWorkload, warmUp } from './measure/measure.ts'
+import { type BenchOptions, readOptions, usage } from './options.ts'
+import { renderReport } from './report/render.ts'
+import { type BenchResult, type Memory, type Row, type TargetName, writeResult } from './result.ts'
+import { Stage } from './stage.ts'
+import { makeStamp } from './stamp.ts'
+import type { PgbouncerProgram } from './targets/pgbouncer-process.ts'
+
+/** `npm run bench`: measures, writes bench/results/*.json and prints the same table that the README gets. */
+
+const POOL_SIZE = 20
+const SCALE = 10
+const IDLE_CLIENTS = 500
+const MAX_CLIENTS = 1000
+/** Short, but long enough for Node to have compiled what is hot. */
+const WARM_UP_SECONDS = 2
+const WARM_UP = ['select-simple-50', 'select-prepared-50']
+
+async function main(options: BenchOptions): Promise<void> {
+  const workloads = chosen(options.only)
+  const pgbench = await programVersion('pgbench')
+  const pgbouncer = await findPgbouncer(options.pgbouncer)
+  const notes = missing(pgbench, pgbouncer)
+  for (const note of notes) say(note)
+  const stamp = await makeStamp({ pgbench, pgbouncer: pgbouncer?.version ?? null })
+  const stage = await Stage.open({
+    poolSize: POOL_SIZE,
+    maxClients: MAX_CLIENTS,
+    scale: SCALE,
+    pgbouncer,
+    say,
+  })
+  const stop = () => {
+    void stage.close().finally(() => process.exit(130))
+  }
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  try {
+    const measuring: MeasureOptions = {
+      seconds: options.seconds,
+      pairs: options.pairs,
+      scale: SCALE,
+      hasPgbench: pgbench !== null,
+    }
+    for (const workload of workloads) {
+      for (const target of stage.targets) {
+        const refusal = target.refusal(workload)
+        if (refusal !== undefined && !notes.includes(refusal)) notes.push(refusal)
+      }
+    }
+    say('warming up')
+    await warmUp(
+      WORKLOADS.filter(({ id }) => WARM_UP.includes(id)),
+      stage.targets,
+      { ...measuring, seconds: options.quick ? 1 : WARM_UP_SECONDS },
+    )
+    const rows: Row[] = []
+    for (const workload of workloads) {
+      say(`${workload.id}: ${workload.title}, ${workload.clients} clients`)
+      const row = await measureWorkload(workload, stage.targets, measuring)
+      for (const problem of problems(row)) notes.push(problem)
+      rows.push(row)
+    }
+    say(`memory, bare and with ${IDLE_CLIENTS} idle clients`)
+    const memory = await measureMemories(stage, notes)
+    const { seconds, pairs, quick } = options
+    const result: BenchResult = {
+      stamp,
+      ...{ seconds, pairs, quick, poolSize: POOL_SIZE, scale: SCALE },
+      ...{ rows, memory, notes },
+    }
+    const path = await writeResult(result, options.output)
+    console.log(`\n${renderReport(result)}\n${path}`)
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop)
+    await stage.close()
+  }
+}
+
+function chosen(only: readonly string[]): readonly Workload[] {
+  const unknown = only.filter((name) => !WORKLOADS.some(({ id }) => id === name))
+  if (unknown.length > 0) {
+    const known = WORKLOADS.map(({ id }) => id).join(', ')
+    throw new Error(`there is no workload ${unknown.join(', ')}; there are: ${known}`)
+  }
+  return only.length === 0 ? WORKLOADS : WORKLOADS.filter(({ id }) => only.includes(id))
+}
+
+async function findPgbouncer(path: string | undefined): Promise<PgbouncerProgram | null> {
+  const command = path ?? 'pgbouncer'
+  const version = await programVersion(command)
+  if (version !== null) return { command, version }
+  if (path !== undefined) throw new Error(`${path} is not a PgBouncer that can be run`)
+  return null
+}
+
+function missing(pgbench: string | null, pgbouncer: PgbouncerProgram | null): string[] {
+  const notes: string[] = []
+  if (pgbench === null) notes.push("pgbench is not installed: all load is from the project's own generator")
+  if (pgbouncer === null) notes.push('PgBouncer is not installed: there is no comparison with it')
+  return notes
+}
+
+/** One line for each run that had errors. */
+function problems(row: Row): string[] {
+  return Object.entries(row.runs).flatMap(([target, runs]) =>
+    runs.flatMap(({ error }) => (error === undefined ? [] : [`${row.id}, ${target}: ${error}`])),
+  )
+}
+
+async function measureMemories(stage: Stage, notes: string[]): Promise<BenchResult['memory']> {
+  const memory: { [target in TargetName]?: Memory } = {}
+  for (const start of stage.freshPoolers()) {
+    const target = await start()
+    try {
+      const measured = await measureMemory(target, IDLE_CLIENTS)
+      if (measured !== null) memory[target.name] = measured
+    } catch (error) {
+      notes.push(`memory, ${target.name}: ${(error as Error).message}`)
+    } finally {
+      await target.stop()
+    }
+  }
+  return memory
+}
+
+function say(line: string): void {
+  console.log(`${new Date().toISOString().slice(11, 19)}  ${line}`)
+}
+
+try {
+  const options = readOptions(process.argv.slice(2))
+  if (options === null) console.log(usage)
+  else await main(options)
+} catch (error) {
+  console.error(`bench: ${(error as Error).message}`)
+  process.exitCode = 1
+}

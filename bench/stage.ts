@@ -1,0 +1,78 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BenchDatabase } from './targets/database.ts'
+import { PgbouncerProcess, type PgbouncerProgram } from './targets/pgbouncer-process.ts'
+import { buildPooler, PoolerProcess, type PoolerProcessOptions } from './targets/pooler-process.ts'
+import type { Target } from './targets/target.ts'
+
+/**
+ * Stage: everything that runs during a benchmark, in one temporary folder; close() leaves nothing behind. It
+ * owns the targets' processes.
+ */
+
+const FOLDER_MODE = 0o755
+
+export interface StageOptions {
+  readonly poolSize: number
+  readonly maxClients: number
+  readonly scale: number
+  readonly pgbouncer: PgbouncerProgram | null
+  readonly say: (line: string) => void
+}
+
+export class Stage {
+  /** Measured in this order. */
+  readonly targets: Target[] = []
+  readonly #options: StageOptions
+  readonly #folder: string
+
+  private constructor(options: StageOptions, folder: string) {
+    this.#options = options
+    this.#folder = folder
+  }
+
+  static async open(options: StageOptions): Promise<Stage> {
+    const stage = new Stage(options, await mkdtemp(join(tmpdir(), 'pooler-bench-')))
+    try {
+      await stage.#open()
+      return stage
+    } catch (error) {
+      await stage.close()
+      throw error
+    }
+  }
+
+  /** New processes with no history, for measuring memory; stopped by the caller. */
+  freshPoolers(): readonly (() => Promise<Target>)[] {
+    const { pgbouncer } = this.#options
+    const options = this.#poolerOptions()
+    const starts: (() => Promise<Target>)[] = [() => PoolerProcess.start(options)]
+    if (pgbouncer !== null) starts.push(() => PgbouncerProcess.start(pgbouncer, options))
+    return starts
+  }
+
+  async close(): Promise<void> {
+    // Newest first: the poolers before the database behind them.
+    for (const target of this.targets.splice(0).reverse()) await target.stop()
+    await rm(this.#folder, { recursive: true, force: true })
+  }
+
+  async #open(): Promise<void> {
+    const { scale, say } = this.#options
+    // As root, PostgreSQL and PgBouncer run as another user, who must be able to come in.
+    await chmod(this.#folder, FOLDER_MODE)
+    say('building the pooler')
+    await buildPooler()
+    say(`starting PostgreSQL and filling pgbench's tables, scale ${scale}`)
+    this.targets.push(await BenchDatabase.start(this.#folder, scale))
+    for (const start of this.freshPoolers()) this.targets.push(await start())
+  }
+
+  #poolerOptions(): PoolerProcessOptions {
+    const [database] = this.targets
+    if (database === undefined) throw new Error('the database is not started')
+    const { poolSize, maxClients } = this.#options
+    return { folder: this.#folder, server: database.address, poolSize, maxClients }
+  }
+}

@@ -1,0 +1,80 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { freePort } from '../../src/embedded/free-port.ts'
+import { runProgram } from '../load/run-program.ts'
+import type { LoadAddress } from '../load/workload.ts'
+import { Child } from './child.ts'
+import type { Target } from './target.ts'
+
+/** PoolerProcess: this pooler as users run it, the command from dist/ with a configuration file. */
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const COMMAND = join(ROOT, 'dist/cli.js')
+
+export interface PoolerProcessOptions {
+  readonly folder: string
+  readonly server: LoadAddress
+  readonly poolSize: number
+  readonly maxClients: number
+}
+
+/** Compiles src/ to dist/. */
+export async function buildPooler(): Promise<void> {
+  const { exitCode, stdout, stderr } = await runProgram('npm', ['run', '--silent', 'build'], { cwd: ROOT })
+  if (exitCode !== 0) throw new Error(`the pooler does not compile:\n${stdout}${stderr}`)
+}
+
+export class PoolerProcess implements Target {
+  readonly name = 'pooler'
+  readonly address: LoadAddress
+  readonly #child: Child
+
+  private constructor(child: Child, address: LoadAddress) {
+    this.#child = child
+    this.address = address
+  }
+
+  static async start({ folder, server, poolSize, maxClients }: PoolerProcessOptions): Promise<PoolerProcess> {
+    const address = { ...server, port: await freePort() }
+    const configFile = join(folder, `pooler-${address.port}.toml`)
+    await writeFile(
+      configFile,
+      `[pooler]
+listen_addr = "${address.host}"
+listen_port = ${address.port}
+auth_type = "trust"
+default_pool_size = ${poolSize}
+max_client_conn = ${maxClients}
+
+[databases.${address.database}]
+host = "${server.host}"
+port = ${server.port}
+
+[users.${address.user}]
+`,
+    )
+    const child = await Child.start(
+      {
+        command: process.execPath,
+        parameters: [COMMAND, configFile],
+        logFile: join(folder, 'pooler.log'),
+        cwd: folder,
+      },
+      address,
+    )
+    return new PoolerProcess(child, address)
+  }
+
+  get pid(): number {
+    return this.#child.pid
+  }
+
+  refusal(): undefined {
+    return undefined
+  }
+
+  async stop(): Promise<void> {
+    await this.#child.stop()
+  }
+}
