@@ -1,4 +1,5 @@
 import { PoolerError, SqlState } from '../errors.ts'
+import { PauseReason } from '../net/wire.ts'
 import { BodyWriter } from '../protocol/body-writer.ts'
 import { encodeDescribeStatement, encodeQuery, SYNC } from '../protocol/extended-query.ts'
 import { FrontendType } from '../protocol/message-type.ts'
@@ -47,6 +48,8 @@ export function leave(session: Session): void {
 export function startDeparture(session: Session, server: ServerConnection): void {
   const { tracker } = server
   session.bytesAtLeaving = server.wire.bytesReceived
+  // Its socket may be full for ever; the server is to be read to its end.
+  server.wire.resume(PauseReason.PeerCongested)
   if (session.client.framer.midMessage) {
     server.close(new PoolerError(SqlState.ConnectionFailure, 'client left in the middle of a message'))
     return
@@ -96,8 +99,9 @@ export function cleanUpServer(session: Session, server: ServerConnection): void 
 /** Called by the janitor while the client is gone, or has sent FIN and a reply is still owed. */
 export function departureTick(session: Session, server: ServerConnection, nowMs: number): void {
   const elapsedMs = nowMs - session.leavingSinceMs
-  if (elapsedMs > CANCEL_AFTER_MS && !session.cancelSent && server.tracker.length > 0) {
+  if (elapsedMs > CANCEL_AFTER_MS && !session.cancelSent) {
     session.cancelSent = true
+    session.client.close('client closed the connection')
     void session.context.cancelServer(session, server)
   }
   const tooMuch =

@@ -10,7 +10,7 @@ import { leave } from './departure.ts'
 import { leaseServer } from './leasing.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import { type Session, SessionPhase } from './session.ts'
-import { bind, close, describe, parse } from './statement-messages.ts'
+import { bind, close, describe, parse, parseKnown } from './statement-messages.ts'
 import { deallocatedName, head, StatementKind, statementKind } from './statement-text.ts'
 import { DEALLOCATE_DECOY, sendDecoy } from './unnamed-messages.ts'
 
@@ -62,6 +62,9 @@ function handle(
     case FrontendType.CopyDone:
     case FrontendType.CopyFail:
       return endCopy(session)
+    case FrontendType.Parse:
+      if (session.server === null && parseKnown(session, buffer, start, end)) return Verdict.Drop
+      break
     case FrontendType.Close:
       session.client.framer.flushRun(start)
       if (session.server === null && closesStatement(buffer, start, end))

@@ -41,7 +41,7 @@ export function errorResponse(
   const skipped = head.action === ReplyAction.Skip
   // A Parse that fails destroys the unnamed statement all the same.
   if (effect === Effect.PrepareUnnamed) session.unnamed.clear()
-  if (effect === Effect.Use && statement !== null) noteOutdated(server, statement, fields)
+  if (effect === Effect.Use && statement !== null) noteOutdated(session, server, statement, fields)
   const syncSent = tracker.discardToSync((entry) => undo(session, server, entry))
   if (effect === Effect.Decoy) return Verdict.Drop
   if (!syncSent && session.phase !== SessionPhase.Leaving) session.skipToSync = true
@@ -111,12 +111,15 @@ function injectedFailed(
 
 /** The server lost the statement, or its plan no longer fits the tables: it is parsed anew before its next use. */
 function noteOutdated(
+  session: Session,
   server: ServerConnection,
   statement: NonNullable<OwedReply['statement']>,
   fields: ErrorFields,
 ): void {
-  if (isOutdatedPlan(fields)) statement.epoch += 1
-  else if (fields.sqlState === SqlState.InvalidSqlStatementName) server.statements?.remove(statement)
+  if (isOutdatedPlan(fields)) {
+    statement.epoch += 1
+    session.pool.knownStatements.delete(statement)
+  } else if (fields.sqlState === SqlState.InvalidSqlStatementName) server.statements?.remove(statement)
 }
 
 /** "cached plan must not change result type", in whatever language. */

@@ -112,7 +112,7 @@ export class SessionHandler implements SessionEvents {
     const { server } = session
     session.closeReason = reason
     session.phase = SessionPhase.Leaving
-    session.leavingSinceMs = Date.now()
+    if (session.leavingSinceMs === 0) session.leavingSinceMs = Date.now()
     if (session.waiting) {
       session.waiting = false
       session.pool.cancelWait(this)

@@ -13,7 +13,10 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
   const { effect, name, statement } = entry
   if (effect === Effect.None || effect === Effect.Use) return
   if (effect === Effect.Prepare) {
-    if (statement !== null) server.statements?.settle(statement)
+    if (statement !== null) {
+      server.statements?.settle(statement)
+      session.pool.knownStatements.add(statement)
+    }
     if (name !== null) name.outstanding -= 1
   } else if (effect === Effect.Unname && name !== null) {
     name.outstanding -= 1

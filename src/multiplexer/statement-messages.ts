@@ -1,10 +1,10 @@
 import type { ClientStatement } from '../prepared/client-statements.ts'
 import { renameParse } from '../prepared/rewrite.ts'
-import { SERVER_NAME_PREFIX } from '../prepared/statement-registry.ts'
+import { SERVER_NAME_PREFIX, type Statement } from '../prepared/statement-registry.ts'
 import { endOfName, STATEMENT } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
-import { CLOSE_COMPLETE } from '../protocol/responses.ts'
+import { CLOSE_COMPLETE, PARSE_COMPLETE } from '../protocol/responses.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
@@ -42,8 +42,7 @@ export function parse(
   if (existing !== undefined && !existing.closed) {
     return parseDuplicate(session, server, existing, buffer, nameEnd, end)
   }
-  const text = Buffer.from(buffer.subarray(nameEnd + 1, end))
-  const statement = context.registry.acquire(text, server.parameters.get('search_path') ?? '')
+  const statement = acquire(session, buffer, nameEnd, end)
   const onServer = server.statements.find(statement)
   if (onServer?.outstanding && onServer.batch !== tracker.batch) {
     context.registry.release(statement)
@@ -64,6 +63,33 @@ export function parse(
     sendParse(server, statement, ReplyAction.Forward, name)
   }
   return Verdict.Drop
+}
+
+/**
+ * A Parse while the client has no server: answered at once if the name is free and a server of the pool has
+ * accepted the statement before. A driver that waits for this answer while its other connections hold all
+ * the servers (pgbench -M prepared) would otherwise wait for ever. False: a server has to be asked.
+ */
+export function parseKnown(session: Session, buffer: Buffer, start: number, end: number): boolean {
+  const { statements, context, pool, client } = session
+  const nameStart = start + HEADER_BYTES
+  const nameEnd = endOfName(buffer, nameStart, end)
+  if (statements === null || !isName(nameStart, nameEnd)) return false
+  if (endOfName(buffer, nameEnd + 1, end) === -1 || statements.find(buffer, nameStart, nameEnd)) return false
+  const statement = acquire(session, buffer, nameEnd, end)
+  if (!pool.knownStatements.has(statement)) {
+    context.registry.release(statement)
+    return false
+  }
+  statements.add(Buffer.from(buffer.subarray(nameStart, nameEnd)), statement)
+  client.send(PARSE_COMPLETE)
+  return true
+}
+
+/** The registry's statement for a Parse whose name ends at `nameEnd`. */
+function acquire(session: Session, buffer: Buffer, nameEnd: number, end: number): Statement {
+  const text = Buffer.from(buffer.subarray(nameEnd + 1, end))
+  return session.context.registry.acquire(text, session.client.parameters.get('search_path') ?? '')
 }
 
 export function bind(

@@ -1,6 +1,7 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { Endpoint } from '../net/transport.ts'
+import type { Statement } from '../prepared/statement-registry.ts'
 import { readErrorFields } from '../protocol/error-response.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { BackendType, backendTypeName, HEADER_BYTES } from '../protocol/message-type.ts'
@@ -57,6 +58,8 @@ export class ServerPool implements ServerHandler {
   readonly #waiters = new WaitQueue()
   /** Servers that are leased, or on their way back. */
   readonly #active = new Set<ServerConnection>()
+  /** Statements that a server of this pool has accepted: a Parse of one needs no server. */
+  readonly knownStatements = new WeakSet<Statement>()
   #acquiring = 0
   #stopping = false
   /** Why the last attempt to open a connection failed; null after a success. */
