@@ -47,6 +47,20 @@ describe('a statement on another server', () => {
     { poolSize: 2 },
   )
 
+  // case 7: C holds the only server. pgbench -M prepared waits for the answer to each Parse before it lets its other
+  // clients go on, those that hold servers among them: with more clients than servers it would wait for ever.
+  pooled('that the pool has prepared before is parsed without waiting for a server', async (stage) => {
+    const a = await stage.connect()
+    const b = await stage.connect()
+    await a.roundTrip(f.parse('s', 'SELECT 42'), f.sync())
+    const c = await holder(stage)
+    b.send(f.parse('t', 'SELECT 42'), f.sync())
+    await b.expect('1Z')
+    b.send(f.run('t'), f.sync())
+    await c.query('COMMIT')
+    expect(rows(await b.expect('2DCZ'))).toEqual([['42']])
+  })
+
   // case 7: the same, but the replayed Parse fails there because the table is gone: the error is the real one.
   pooled(
     'that can no longer be parsed answers with the real error, and the client lives on',
