@@ -70,7 +70,7 @@ export interface BenchResult {
   readonly notes: readonly string[]
 }
 
-export const RESULTS_FOLDER = fileURLToPath(new URL('results', import.meta.url))
+const RESULTS_FOLDER = fileURLToPath(new URL('results', import.meta.url))
 
 /** Writes the result to a file named after its date and commit; returns the path. */
 export async function writeResult(result: BenchResult, folder = RESULTS_FOLDER): Promise<string> {
