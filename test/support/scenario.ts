@@ -1,0 +1,140 @@
+import { strict as assert } from 'node:assert'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Credentials } from '../../src/auth/credentials.ts'
+import { buildConfig, type Config, type ConfigInput, poolMode } from '../../src/config/config.ts'
+import { createLogger } from '../../src/log.ts'
+import { Multiplexer } from '../../src/multiplexer/multiplexer.ts'
+import { FlushQueue } from '../../src/net/flush-queue.ts'
+import { PoolDirectory } from '../../src/pool/pool-directory.ts'
+import { ServerPool } from '../../src/pool/server-pool.ts'
+import { StatementRegistry } from '../../src/prepared/statement-registry.ts'
+import { openServer } from '../../src/server/server-login.ts'
+import { FakeNetwork } from './fake-network.ts'
+import * as frontend from './frontend-messages.ts'
+import { type ScenarioCancel, ScenarioClient, ScenarioServer } from './scenario-peers.ts'
+
+/**
+ * Scenario: a Multiplexer and its pools between clients and servers that a test plays, in memory. Servers log
+ * in by themselves; what they answer afterwards is the test's business.
+ */
+
+export type ScenarioSettings = NonNullable<ConfigInput['pooler']>
+
+const { log } = createLogger({ level: 'silent' })
+const ENDPOINT = { host: '192.0.2.9', port: 5432 }
+const FIRST_PROCESS_ID = 1001
+
+export class Scenario {
+  readonly queue = new FlushQueue()
+  readonly network = new FakeNetwork(this.queue)
+  readonly registry = new StatementRegistry()
+  readonly config: Config
+  readonly pools: PoolDirectory
+  readonly multiplexer: Multiplexer
+  /** Every connection that was opened to PostgreSQL for sessions, in order. */
+  readonly servers: ScenarioServer[] = []
+  /** CancelRequests that arrived, in order. */
+  readonly cancels: ScenarioCancel[] = []
+  /** What happens when a server has its StartupMessage; the default logs it in. */
+  onStartup = (server: ScenarioServer): void => server.login(FIRST_PROCESS_ID + this.servers.indexOf(server))
+
+  /** One server and one pool unless the settings say otherwise. */
+  constructor(settings: ScenarioSettings = {}) {
+    const config = buildConfig({
+      pooler: { auth_type: 'trust', default_pool_size: 1, ...settings },
+      databases: { '*': { host: ENDPOINT.host, port: ENDPOINT.port } },
+    })
+    this.config = config
+    this.network.onConnect = (connection) => {
+      const server = new ScenarioServer(
+        connection,
+        (started) => {
+          this.servers.push(started)
+          this.onStartup(started)
+        },
+        (cancel) => this.cancels.push(cancel),
+      )
+      assert(connection.peer === server)
+    }
+    this.pools = new PoolDirectory((database, user) => this.#createPool(database, user))
+    this.multiplexer = new Multiplexer({
+      config,
+      credentials: new Credentials(new Map()),
+      pools: this.pools,
+      registry: this.registry,
+      transport: this.network,
+      queue: this.queue,
+      log,
+    })
+  }
+
+  /** The pool of everybody. */
+  get pool(): ServerPool {
+    return this.pools.get('app', 'app')
+  }
+
+  /** The server at `index`, which must exist. */
+  server(index = 0): ScenarioServer {
+    const server = this.servers[index]
+    assert(server !== undefined, `there is no server ${index}`)
+    return server
+  }
+
+  /** A connection that has said nothing yet. */
+  connect(): ScenarioClient {
+    const client = new ScenarioClient(this.network.open())
+    this.multiplexer.accept(client.connection)
+    return client
+  }
+
+  /** A client that is logged in, and has taken its greeting. */
+  async client(parameters: Readonly<Record<string, string>> = {}): Promise<ScenarioClient> {
+    const client = this.connect()
+    client.send(frontend.startup({ user: 'app', database: 'app', ...parameters }))
+    await this.settle()
+    const letters = client.letters()
+    assert(/^RS*KZ$/.test(letters), `the login was answered ${letters}`)
+    client.takeWrites()
+    return client
+  }
+
+  /** Lets promises take their course: opening connections, writes outside a turn. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 5; i++) await nextTurn()
+  }
+
+  /** What the janitor does, at a moment so much later than now. */
+  tick(laterMs = 0): void {
+    const nowMs = Date.now() + laterMs
+    this.multiplexer.tick(nowMs)
+    for (const pool of this.pools) pool.tick(nowMs)
+  }
+
+  #createPool(database: string, user: string): ServerPool {
+    const { config } = this
+    const { pooler } = config
+    const settings = config.fallbackDatabase
+    assert(settings !== undefined)
+    const mode = poolMode(config, { ...settings, name: database, dbname: database }, user)
+    const target = {
+      endpoint: ENDPOINT,
+      dbname: database,
+      user,
+      secret: undefined,
+      connectTimeoutMs: 0,
+      maxStatements: mode === 'session' ? 0 : pooler.max_prepared_statements,
+    }
+    return new ServerPool({
+      database,
+      user,
+      endpoint: ENDPOINT,
+      size: pooler.default_pool_size,
+      waitTimeoutMs: pooler.query_wait_timeout,
+      lifetimeMs: pooler.server_lifetime,
+      idleTimeoutMs: pooler.server_idle_timeout,
+      retryMs: pooler.server_login_retry,
+      open: (signal) => openServer(target, this.network, this.queue, this.registry, signal),
+      log,
+    })
+  }
+}
