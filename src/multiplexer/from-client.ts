@@ -4,7 +4,7 @@ import { encodeQuery, SYNC } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { FrontendType, frontendTypeName, HEADER_BYTES } from '../protocol/message-type.ts'
 import { READY_IDLE } from '../protocol/responses.ts'
-import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
+import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { leave } from './departure.ts'
 import { leaseServer } from './leasing.ts'
@@ -128,9 +128,6 @@ function query(
 ): Verdict {
   const { tracker } = server
   const kind = statementKind(buffer, start + HEADER_BYTES, end)
-  // A simple query destroys the unnamed statement.
-  session.unnamed.clear()
-  server.unnamedOwner = null
   if (kind === StatementKind.DeallocateName && session.statements !== null) {
     const name = session.statements.get(deallocatedName(head(buffer, start + HEADER_BYTES, end)) ?? '')
     session.client.framer.flushRun(start)
@@ -143,17 +140,26 @@ function query(
       tracker.push(Reply.Sync, ReplyAction.Skip)
       server.send(encodeQuery(DEALLOCATE_DECOY))
       noteDiscard(session, server)
-      const entry = tracker.push(Reply.Query, ReplyAction.Forward)
+      const entry = oweQuery(session, server)
       entry.effect = Effect.Deallocate
       entry.name = name
       return Verdict.Drop
     }
   }
   if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard) noteDiscard(session, server)
-  const entry = tracker.push(Reply.Query, ReplyAction.Forward)
+  const entry = oweQuery(session, server)
   if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
   else if (kind === StatementKind.SetDefault) entry.effect = Effect.SetDefault
   return Verdict.Forward
+}
+
+/** A simple query destroys the unnamed statement, unless the server skips it. */
+function oweQuery(session: Session, server: ServerConnection): OwedReply {
+  const entry = server.tracker.push(Reply.Query, ReplyAction.Forward)
+  entry.unnamedOwner = server.unnamedOwner
+  server.unnamedOwner = null
+  session.unnamed.drop()
+  return entry
 }
 
 /** Until its reply is there it is not certain which names exist. */

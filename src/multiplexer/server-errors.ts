@@ -39,10 +39,10 @@ export function errorResponse(
   // What the oldest entry says is needed after the entries are gone.
   const { effect, statement, name } = head
   const skipped = head.action === ReplyAction.Skip
-  // A Parse that fails destroys the unnamed statement all the same.
-  if (effect === Effect.PrepareUnnamed) session.unnamed.clear()
   if (effect === Effect.Use && statement !== null) noteOutdated(session, server, statement, fields)
   const syncSent = tracker.discardToSync((entry) => undo(session, server, entry))
+  // A Parse that fails destroys the unnamed statement all the same.
+  if (effect === Effect.PrepareUnnamed) server.unnamedOwner = null
   if (effect === Effect.Decoy) return Verdict.Drop
   if (!syncSent && session.phase !== SessionPhase.Leaving) session.skipToSync = true
   if (effect === Effect.Use && canRepeat(session, server, fields)) {
@@ -52,13 +52,10 @@ export function errorResponse(
     session.repeating = true
     return Verdict.Drop
   }
-  if (
-    effect === Effect.Duplicate &&
-    name !== null &&
-    fields.sqlState === SqlState.DuplicatePreparedStatement
-  ) {
+  if (name !== null && end - start === total && fields.message?.includes(name.statement.name)) {
+    session.recorder.stop()
     server.framer.flushRun(start)
-    session.client.send(withClientName(buffer.subarray(start, end), total, name))
+    session.client.send(withClientName(buffer.subarray(start, end), name))
     return Verdict.Drop
   }
   // An injected Parse fails in place of the Bind or Describe that needed it.
@@ -141,8 +138,7 @@ function canRepeat(session: Session, server: ServerConnection, fields: ErrorFiel
 }
 
 /** The error text names the statement as the server knows it; the client knows it by another name. */
-function withClientName(message: Buffer, total: number, name: ClientStatement): Buffer {
-  if (message.length !== total) return message
+function withClientName(message: Buffer, name: ClientStatement): Buffer {
   const text = message.toString('latin1', HEADER_BYTES)
   const renamed = Buffer.from(
     text.replace(`"${name.statement.name}"`, () => `"${name.name}"`),

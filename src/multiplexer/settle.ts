@@ -32,7 +32,14 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
 /** The server skipped or refused the message. */
 export function undo(session: Session, server: ServerConnection, entry: OwedReply): void {
   const { effect, name, statement } = entry
-  if (effect === Effect.Prepare) {
+  if (effect === Effect.PrepareUnnamed) {
+    // The server still has the one before, whose text is not kept any more.
+    server.unnamedOwner = entry.unnamedOwner
+    session.unnamed.clear()
+  } else if (entry.reply === Reply.Query && entry.unnamedOwner !== null) {
+    server.unnamedOwner = entry.unnamedOwner
+    if (entry.unnamedOwner === session) session.unnamed.restore()
+  } else if (effect === Effect.Prepare) {
     if (statement !== null) server.statements?.remove(statement)
     if (name !== null) {
       name.outstanding -= 1

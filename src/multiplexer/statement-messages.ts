@@ -204,6 +204,7 @@ function useNamed(
   const entry = tracker.push(reply, ReplyAction.Forward)
   entry.effect = Effect.Use
   entry.statement = name.statement
+  entry.name = name
   if (name.described) session.recorder.columnsKnown = true
   if (reply === Reply.Bind) {
     session.boundName = name

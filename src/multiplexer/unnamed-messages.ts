@@ -46,8 +46,7 @@ export function parseUnnamed(
   }
   unnamed.set(buffer, start, end)
   unnamed.discards = kind === StatementKind.Discard || kind === StatementKind.DeallocateName
-  server.unnamedOwner = session
-  server.tracker.push(Reply.Parse, ReplyAction.Forward).effect = Effect.PrepareUnnamed
+  oweUnnamed(session, server, ReplyAction.Forward)
   return Verdict.Forward
 }
 
@@ -84,6 +83,16 @@ function sendUnnamed(
     server.tracker.push(Reply.Parse, ReplyAction.Skip)
   }
   server.send(unnamed.parse)
+  oweUnnamed(session, server, action)
+}
+
+function oweUnnamed(
+  session: Session,
+  server: ServerConnection,
+  action: typeof ReplyAction.Forward | typeof ReplyAction.Skip,
+): void {
+  const entry = server.tracker.push(Reply.Parse, action)
+  entry.effect = Effect.PrepareUnnamed
+  entry.unnamedOwner = server.unnamedOwner
   server.unnamedOwner = session
-  server.tracker.push(Reply.Parse, action).effect = Effect.PrepareUnnamed
 }

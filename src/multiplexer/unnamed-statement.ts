@@ -10,6 +10,8 @@ const KEPT_BYTES = 4096
 export class UnnamedStatement {
   #buffer: Buffer | null = null
   #length = 0
+  /** Length of a statement that a simple query has destroyed, if the server gets to that query. */
+  #dropped = 0
   /** DEALLOCATE of this name: carried out when the statement has been executed. */
   deallocates: ClientStatement | null = null
   /** DEALLOCATE or DISCARD of anything. */
@@ -31,12 +33,28 @@ export class UnnamedStatement {
     }
     buffer.copy(this.#buffer, 0, start, end)
     this.#length = bytes
+    this.#dropped = 0
     this.deallocates = null
     this.discards = false
   }
 
+  /** A simple query was sent: it destroys the statement. */
+  drop(): void {
+    if (this.#length === 0) return
+    this.#dropped = this.#length
+    this.#length = 0
+  }
+
+  /** The server skipped that query. */
+  restore(): void {
+    if (this.#length > 0) return
+    this.#length = this.#dropped
+    this.#dropped = 0
+  }
+
   clear(): void {
     this.#length = 0
+    this.#dropped = 0
     this.deallocates = null
     this.discards = false
   }

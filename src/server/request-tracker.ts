@@ -88,6 +88,8 @@ export class OwedReply {
   statement: Statement | null = null
   name: ClientStatement | null = null
   evicted: ServerStatement | null = null
+  /** Whose unnamed statement the server had before this Query or unnamed Parse. */
+  unnamedOwner: object | null = null
   /** Number of the batch it belongs to. */
   batch = 0
 }
@@ -136,6 +138,7 @@ export class RequestTracker {
     entry.statement = null
     entry.name = null
     entry.evicted = null
+    entry.unnamedOwner = null
     entry.batch = this.batch
     if (endsBatch(reply)) {
       this.batch += 1
