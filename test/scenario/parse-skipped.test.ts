@@ -57,16 +57,44 @@ test('a ParseComplete at the very end comes before ReadyForQuery', async () => {
   expect(alice.letters()).toBe('12DC1Z')
 })
 
-test('a lone Parse is answered at once, also when only a Flush or nothing follows', async () => {
-  const { alice, server } = await setUp()
+test('a lone Parse is answered at once and without a server, also when only a Flush or nothing follows', async () => {
+  const { scenario, alice, server } = await setUp()
   alice.send(parse('a', 'SELECT 1'))
   expect(alice.letters()).toBe('1')
   alice.send(flush())
   expect(alice.letters()).toBe('')
   alice.send(sync())
-  expect(server.take()).toEqual(['H', 'S'])
-  server.send(readyForQuery())
   expect(alice.letters()).toBe('Z')
+  expect(server.take()).toEqual([])
+  expect(scenario.pool.activeCount).toBe(0)
+})
+
+test('a lone Parse in a transaction is answered at once, and its Sync by the server', async () => {
+  const { alice, server } = await setUp()
+  alice.query('BEGIN')
+  server.done('BEGIN', 'T')
+  server.take()
+  alice.take()
+  alice.send(parse('a', 'SELECT 1'), flush())
+  expect(alice.letters()).toBe('1')
+  alice.send(sync())
+  expect(server.take()).toEqual(['H', 'S'])
+  server.send(readyForQuery('T'))
+  expect(alice.letters()).toBe('Z')
+})
+
+test('in a failed transaction the server itself refuses a Parse that it need not see', async () => {
+  const { alice, server } = await setUp()
+  alice.query('BEGIN')
+  server.done('BEGIN', 'T')
+  alice.query('oops')
+  server.send(errorResponse('42601', 'syntax error'), readyForQuery('E'))
+  server.take()
+  alice.take()
+  alice.send(parse('a', 'SELECT 1'), sync())
+  expect(server.take()).toEqual(['C(S pooler_1)', 'P(pooler_1 SELECT 1)', 'S'])
+  server.send(errorResponse('25P02', 'current transaction is aborted'), readyForQuery('E'))
+  expect(alice.letters()).toBe('EZ')
 })
 
 test('the Close of a statement right behind its Execute is answered between CommandComplete and ReadyForQuery', async () => {
@@ -106,15 +134,16 @@ test('the same text with other parameter types is another statement', async () =
 })
 
 test('a name in use answers 42P05 with the name that the client knows', async () => {
-  const { alice, server } = await setUp()
+  const { scenario, alice, server } = await setUp()
   alice.send(parse('a', 'SELECT 1'), sync())
-  server.send(readyForQuery())
   expect(alice.letters()).toBe('1Z')
-  server.take()
   alice.send(parse('a', 'SELECT 2'), sync())
   expect(server.take()).toEqual(['P(pooler_1 SELECT 2)', 'S'])
 
-  server.send(errorResponse('42P05', 'prepared statement "pooler_1" already exists'), readyForQuery())
+  server.send(
+    errorResponse('42P05', `prepared statement "${scenario.names.real(1)}" already exists`),
+    readyForQuery(),
+  )
   expect(alice.take()).toEqual(['E(42P05 prepared statement "a" already exists)', 'Z(I)'])
   alice.send(run('a'), sync())
   expect(server.take()).toEqual(['B(pooler_1)', 'E', 'S'])

@@ -114,8 +114,6 @@ test('DEALLOCATE of a name frees it for this client and leaves the statement to 
   const { scenario, alice, server } = await setUp()
   const bob = await scenario.client()
   bob.send(parse('b', 'SELECT * FROM t'), sync())
-  server.send(readyForQuery())
-  server.take()
   alice.query('DEALLOCATE a')
   expect(server.take()).toEqual([
     'C(S pooler_deallocated)',
@@ -159,7 +157,7 @@ test('DISCARD ALL that fails in a transaction frees nothing', async () => {
 
 test('an unknown name goes to the server as it is, and its error comes back', async () => {
   const { scenario, alice, server } = await setUp()
-  alice.send(describeMessage('S', 'x'), bind('pooler_1'), sync())
+  alice.send(describeMessage('S', 'x'), bind(scenario.names.real(1)), sync())
   expect(server.take()).toEqual(['D(S x)', 'B(pooler_1?)', 'S'])
   server.send(errorResponse('26000', 'no such statement'), readyForQuery())
   expect(alice.take()).toEqual(['E(26000 no such statement)', 'Z(I)'])

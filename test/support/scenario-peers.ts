@@ -156,17 +156,43 @@ export const SCENARIO_PARAMETERS: Readonly<Record<string, string>> = {
   server_version: '18.4',
 }
 
+/** The pooler's names of statements, numbered in the order in which servers have seen them: `pooler_1`, ... */
+export class StatementNames {
+  readonly #seen: string[] = []
+
+  /** What the pooler calls the statement that tests call `pooler_<number>`. */
+  real(number: number): string {
+    const name = this.#seen[number - 1]
+    assert(name !== undefined, `no server has seen statement ${number}`)
+    return name
+  }
+
+  replaceIn(text: string): string {
+    return text.replace(/pooler_(?!deallocated|no_such)[0-9a-z]+/g, (name) => {
+      if (!this.#seen.includes(name)) this.#seen.push(name)
+      return `pooler_${this.#seen.indexOf(name) + 1}`
+    })
+  }
+}
+
 export class ScenarioServer extends ScenarioPeer {
   processId = 0
   secret: Buffer = Buffer.alloc(0)
   /** Decides instead of the test what is answered, if set. */
   answer: ((messages: readonly WireMessage[]) => Buffer) | null = null
+  readonly #names: StatementNames
   readonly #onCancel: OnCancel
   readonly #onStartup: (server: ScenarioServer) => void
   #started = false
 
-  constructor(connection: FakeConnection, onStartup: (server: ScenarioServer) => void, onCancel: OnCancel) {
+  constructor(
+    connection: FakeConnection,
+    names: StatementNames,
+    onStartup: (server: ScenarioServer) => void,
+    onCancel: OnCancel,
+  ) {
     super(connection)
+    this.#names = names
     this.#onStartup = onStartup
     this.#onCancel = onCancel
   }
@@ -206,7 +232,7 @@ export class ScenarioServer extends ScenarioPeer {
 
   /** Messages in short: `Q(SELECT 1)`, `P(pooler_1 SELECT 1)`, `B(pooler_1)`, `E`, `S`. */
   take(): string[] {
-    return this.takeMessages().map(frontendSummary)
+    return this.takeMessages().map((message) => this.#names.replaceIn(frontendSummary(message)))
   }
 
   /** The reply to a simple query with one row. */

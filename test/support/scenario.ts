@@ -11,7 +11,7 @@ import { StatementRegistry } from '../../src/prepared/statement-registry.ts'
 import { openServer } from '../../src/server/server-login.ts'
 import { FakeNetwork } from './fake-network.ts'
 import * as frontend from './frontend-messages.ts'
-import { type ScenarioCancel, ScenarioClient, ScenarioServer } from './scenario-peers.ts'
+import { type ScenarioCancel, ScenarioClient, ScenarioServer, StatementNames } from './scenario-peers.ts'
 
 /**
  * Scenario: a Multiplexer and its pools between clients and servers that a test plays, in memory. Servers log
@@ -33,6 +33,7 @@ export class Scenario {
   readonly multiplexer: Multiplexer
   /** Every connection that was opened to PostgreSQL for sessions, in order. */
   readonly servers: ScenarioServer[] = []
+  readonly names = new StatementNames()
   /** CancelRequests that arrived, in order. */
   readonly cancels: ScenarioCancel[] = []
   /** What happens when a server has its StartupMessage; the default logs it in. */
@@ -48,6 +49,7 @@ export class Scenario {
     this.network.onConnect = (connection) => {
       const server = new ScenarioServer(
         connection,
+        this.names,
         (started) => {
           this.servers.push(started)
           this.onStartup(started)
