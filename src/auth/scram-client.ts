@@ -1,5 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { PoolerError, SqlState } from '../errors.ts'
+import { SCRAM_SHA_256 } from '../protocol/authentication.ts'
 import {
   attributeAt,
   checkedNonce,
@@ -7,12 +8,13 @@ import {
   malformedScram,
   parseScramAttributes,
 } from './scram-attributes.ts'
+import { BINDING_FLAG, channelBindingInput, SCRAM_SHA_256_PLUS } from './scram-channel-binding.ts'
 import { clientProof, SCRAM_KEY_BYTES, type ScramKeys, serverSignature } from './scram-keys.ts'
 
 /**
- * ScramClient: one SCRAM-SHA-256 dialogue with PostgreSQL, the pooler being the client. The server exchange
- * calls firstMessage(), finalMessage() and verify() in this order. It owns the nonce and the expected
- * signature. Source: RFC 5802 sections 3, 5 and 7. Everything throws PoolerError when the server breaks the
+ * ScramClient: one SCRAM-SHA-256(-PLUS) dialogue with PostgreSQL, the pooler being the client. The server
+ * exchange calls firstMessage(), finalMessage() and verify() in this order. It owns the nonce and the expected
+ * signature. Source: RFC 5802 sections 3, 5, 6 and 7. Everything throws PoolerError when the server breaks the
  * protocol; what the server may demand is bounded, so that a hostile one costs neither memory nor minutes of
  * CPU.
  */
@@ -24,15 +26,16 @@ const MAX_SALT_BYTES = 1024
 const MAX_ITERATIONS = 1_000_000
 const MAX_ERROR_CHARACTERS = 200
 
-/** No channel binding; in base64 it is repeated in client-final. */
-const GS2_HEADER = 'n,,'
-
-/** Where the keys come from: a PlainSecret, which keeps them. */
+/** Where the keys come from: a secret, which keeps them. It may throw a PoolerError, or reject with one. */
 export interface ScramKeySource {
   scramKeys(salt: Buffer, iterations: number): Promise<ScramKeys>
 }
 
 export interface ScramClientOptions {
+  /** The binding of the TLS connection to the server, where there is one. */
+  readonly channelBinding?: Buffer | undefined
+  /** The server offers SCRAM-SHA-256-PLUS. Without a channel binding that changes nothing. */
+  readonly plusOffered?: boolean
   /** Given by tests only. */
   readonly nonce?: string
   /** The user name to put into the message; PostgreSQL uses the one of the startup packet instead. */
@@ -43,6 +46,8 @@ export class ScramClient {
   readonly #secret: ScramKeySource
   readonly #nonce: string
   readonly #firstBare: string
+  readonly #gs2Header: string
+  readonly #channelBinding: Buffer | undefined
   #expectedSignature: Buffer | undefined
 
   constructor(secret: ScramKeySource, options: ScramClientOptions = {}) {
@@ -50,11 +55,21 @@ export class ScramClient {
     this.#nonce = options.nonce ?? randomBytes(NONCE_BYTES).toString('base64')
     const user = (options.user ?? '').replaceAll('=', '=3D').replaceAll(',', '=2C')
     this.#firstBare = `n=${user},r=${this.#nonce}`
+    const { channelBinding, plusOffered = false } = options
+    this.#channelBinding = plusOffered ? channelBinding : undefined
+    // y tells a server that did offer it that somebody in between took the offer away.
+    if (this.#channelBinding !== undefined) this.#gs2Header = `${BINDING_FLAG},,`
+    else this.#gs2Header = channelBinding === undefined ? 'n,,' : 'y,,'
+  }
+
+  /** The mechanism to choose: SCRAM-SHA-256-PLUS where both sides can bind the channel. */
+  get mechanism(): string {
+    return this.#channelBinding === undefined ? SCRAM_SHA_256 : SCRAM_SHA_256_PLUS
   }
 
   /** client-first. */
   firstMessage(): string {
-    return GS2_HEADER + this.#firstBare
+    return this.#gs2Header + this.#firstBare
   }
 
   /** Takes server-first, returns client-final. `serverFirst` is read before this returns its promise. */
@@ -94,7 +109,7 @@ export class ScramClient {
 
   async #prove(salt: Buffer, iterations: number, nonce: string, serverFirst: string): Promise<string> {
     const keys = await this.#secret.scramKeys(salt, iterations)
-    const withoutProof = `c=${Buffer.from(GS2_HEADER).toString('base64')},r=${nonce}`
+    const withoutProof = `c=${channelBindingInput(this.#gs2Header, this.#channelBinding)},r=${nonce}`
     const authMessage = `${this.#firstBare},${serverFirst},${withoutProof}`
     this.#expectedSignature = serverSignature(keys.serverKey, authMessage)
     return `${withoutProof},p=${clientProof(keys, authMessage).toString('base64')}`

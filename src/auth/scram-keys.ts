@@ -36,9 +36,14 @@ export function clientProof(keys: ScramKeys, authMessage: string): Buffer {
   return xor(keys.clientKey, hmac(keys.storedKey, authMessage))
 }
 
-/** The stored key of whoever made this proof; the login is right if it is the one on file. */
-export function storedKeyOfProof(proof: Buffer, storedKey: Buffer, authMessage: string): Buffer {
-  return hash(xor(proof, hmac(storedKey, authMessage)))
+/** The client key of whoever made this proof; the login is right if its stored key is the one on file. */
+export function clientKeyOfProof(proof: Buffer, storedKey: Buffer, authMessage: string): Buffer {
+  return xor(proof, hmac(storedKey, authMessage))
+}
+
+/** What a server stores for a client key. */
+export function storedKeyOf(clientKey: Buffer): Buffer {
+  return hash(clientKey)
 }
 
 /** By this the server shows that it knows the secret too. */

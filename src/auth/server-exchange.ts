@@ -9,8 +9,9 @@ import {
   SCRAM_SHA_256,
 } from '../protocol/authentication.ts'
 import { md5Response } from './md5.ts'
+import { SCRAM_SHA_256_PLUS } from './scram-channel-binding.ts'
 import { ScramClient } from './scram-client.ts'
-import type { PlainSecret, UserSecret } from './user-secret.ts'
+import type { PlainSecret, ScramSecret, UserSecret } from './user-secret.ts'
 
 /**
  * ServerExchange: the login dialogue with PostgreSQL, the pooler being the client. The server login calls
@@ -29,6 +30,8 @@ export interface ServerExchangeOptions {
   readonly user: string
   /** Undefined where no password is configured, which suffices for trust. */
   readonly secret: UserSecret | undefined
+  /** The tls-server-end-point binding of the TLS connection to the server; undefined without TLS. */
+  readonly channelBinding?: Buffer | undefined
 }
 
 /** What the dialogue waits for. */
@@ -53,12 +56,14 @@ const CONTINUE: ServerStep = { kind: 'continue' }
 export class ServerExchange {
   readonly #user: string
   readonly #secret: UserSecret | undefined
+  readonly #channelBinding: Buffer | undefined
   #state: State = State.Request
   #scram: ScramClient | undefined
   #failure: PoolerError | undefined
 
-  constructor({ user, secret }: ServerExchangeOptions) {
+  constructor({ user, secret, channelBinding }: ServerExchangeOptions) {
     this.#user = user
+    this.#channelBinding = channelBinding
     this.#secret = secret?.kind === 'plain' && secret.reveal() === '' ? undefined : secret
   }
 
@@ -122,10 +127,14 @@ export class ServerExchange {
   }
 
   #beginScram(mechanisms: readonly string[]): ServerStep {
-    if (!mechanisms.includes(SCRAM_SHA_256))
+    const plusOffered = mechanisms.includes(SCRAM_SHA_256_PLUS)
+    this.#scram = new ScramClient(this.#scramSecret(), { channelBinding: this.#channelBinding, plusOffered })
+    const { mechanism } = this.#scram
+    // A server that offers PLUS alone cannot be served where the channel cannot be bound.
+    if (!mechanisms.includes(mechanism)) {
       throw this.#unsupported('a SASL mechanism other than SCRAM-SHA-256')
-    this.#scram = new ScramClient(this.#plainSecret(SCRAM_SHA_256))
-    const message = encodeSaslInitialResponse(SCRAM_SHA_256, this.#scram.firstMessage())
+    }
+    const message = encodeSaslInitialResponse(mechanism, this.#scram.firstMessage())
     return this.#send(State.ServerFirst, message)
   }
 
@@ -160,6 +169,20 @@ export class ServerExchange {
     if (secret.kind === 'plain') return secret
     const stored = secret.kind === 'md5' ? 'an md5 hash' : 'a SCRAM secret'
     throw this.#misconfigured(`the server asks for ${method}, but only ${stored} is configured`)
+  }
+
+  /** A plain secret, or a SCRAM secret whose key a client has proved. */
+  #scramSecret(): PlainSecret | ScramSecret {
+    const secret = this.#knownSecret(SCRAM_SHA_256)
+    if (secret.kind === 'plain') return secret
+    if (secret.kind === 'md5') {
+      throw this.#misconfigured(`the server asks for ${SCRAM_SHA_256}, but only an md5 hash is configured`)
+    }
+    if (secret.hasClientKey) return secret
+    throw this.#misconfigured(
+      `the server asks for ${SCRAM_SHA_256}, but only a SCRAM secret is configured, and no client has logged in ` +
+        'with it yet, whose keys could be used',
+    )
   }
 
   #md5Secret(): string {

@@ -1,13 +1,16 @@
+import assert from 'node:assert/strict'
+import { timingSafeEqual } from 'node:crypto'
 import { inspect } from 'node:util'
 import { PoolerError, SqlState } from '../errors.ts'
 import { md5Secret } from './md5.ts'
-import { deriveScramKeys, type ScramKeys } from './scram-keys.ts'
+import { deriveScramKeys, SCRAM_KEY_BYTES, type ScramKeys, storedKeyOf } from './scram-keys.ts'
 import { makeScramVerifier, parseScramVerifier, type ScramVerifier } from './scram-verifier.ts'
 
 /**
  * UserSecret: what is on file for a user: a plain password, an md5 hash or a SCRAM verifier. Made by
- * Credentials and the userlist parser, used by both exchanges. A plain secret owns the keys derived from it,
- * so that a derivation happens once per secret, not once per login. No secret prints itself.
+ * Credentials, the userlist parser and the cache of auth_query, used by both exchanges. A plain secret owns the
+ * keys derived from it, so that a derivation happens once per secret, not once per login; a SCRAM secret owns
+ * the key that a client proved to have. No secret prints itself.
  */
 export type UserSecret = PlainSecret | Md5Secret | ScramSecret
 
@@ -93,6 +96,7 @@ export class Md5Secret extends Redacted {
 export class ScramSecret extends Redacted {
   readonly kind = 'scram'
   readonly #verifier: ScramVerifier
+  #keys: ScramKeys | undefined
 
   constructor(verifier: ScramVerifier) {
     super()
@@ -101,6 +105,44 @@ export class ScramSecret extends Redacted {
 
   scramVerifier(): Promise<ScramVerifier> {
     return Promise.resolve(this.#verifier)
+  }
+
+  /** True once a client of this user has logged in: from then on the secret can log in to PostgreSQL too. */
+  get hasClientKey(): boolean {
+    return this.#keys !== undefined
+  }
+
+  /**
+   * Keeps the key that a client of this very user proved to have, in memory as long as this object lives.
+   * Asserts that it belongs to the verifier: a key of somebody else is never taken.
+   */
+  learnClientKey(clientKey: Buffer): void {
+    if (this.#keys !== undefined) return
+    const { storedKey, serverKey } = this.#verifier
+    assert.equal(clientKey.length, SCRAM_KEY_BYTES)
+    assert(timingSafeEqual(storedKeyOf(clientKey), storedKey), 'the client key belongs to another verifier')
+    this.#keys = { clientKey: Buffer.from(clientKey), storedKey, serverKey }
+  }
+
+  /**
+   * The learnt keys, for a SCRAM login to a server that stores the same verifier. Throws PoolerError 28000 where
+   * no key is known, or where salt or iterations show that the server stores another verifier: a proof made for
+   * it would be wrong, and a server that only pretends would learn something about the key.
+   */
+  scramKeys(salt: Buffer, iterations: number): Promise<ScramKeys> {
+    if (this.#keys === undefined) {
+      throw new PoolerError(
+        SqlState.InvalidAuthorization,
+        'only a SCRAM secret is known, and no client of this user has logged in with SCRAM since it was read',
+      )
+    }
+    if (iterations !== this.#verifier.iterations || !salt.equals(this.#verifier.salt)) {
+      throw new PoolerError(
+        SqlState.InvalidAuthorization,
+        'the server stores another SCRAM secret for this user than the pooler',
+      )
+    }
+    return Promise.resolve(this.#keys)
   }
 }
 
