@@ -1,6 +1,6 @@
 import { PoolerError } from '../errors.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
-import type { Connection } from '../net/transport.ts'
+import type { Connection, PeerCertificate, TlsSession } from '../net/transport.ts'
 import { PauseReason, Wire, type WireOwner } from '../net/wire.ts'
 import { encodePoolerError } from '../protocol/error-response.ts'
 import { Framer, type MessageHandler, type Verdict } from '../protocol/framer.ts'
@@ -26,6 +26,8 @@ export interface ClientHandler {
 export interface StartupHandler {
   /** Returns how far it read; the rest belongs to the next phase. */
   onStartupData(buffer: Buffer, start: number, end: number): number
+  /** The TLS handshake that it started is done. */
+  onStartupEncrypted(session: TlsSession): void
 }
 
 /** What is kept for a client that sends more while it waits for a server. */
@@ -51,11 +53,27 @@ export class ClientConnection implements WireOwner, MessageHandler {
   startupParameters: ReadonlyMap<string, string> = new Map()
   /** The minor version of the protocol that is spoken with it. */
   protocolMinor = 0
+  /** How it is encrypted, for logs and SHOW CLIENTS; null where it is not. */
+  tls: TlsSession | null = null
 
   constructor(connection: Connection, queue: FlushQueue, handler: ClientHandler) {
     this.handler = handler
     this.framer = new Framer(this, LOGIN_MESSAGES, rejectClientMessage)
     this.wire = new Wire(connection, queue, this)
+  }
+
+  get encrypted(): boolean {
+    return this.tls !== null
+  }
+
+  /** The client's certificate, if client_tls_ca_file vouches for it. */
+  get peerCertificate(): PeerCertificate | null {
+    return this.tls?.peerCertificate ?? null
+  }
+
+  /** tls-server-end-point of the certificate that the client was shown (RFC 5929): what SCRAM binds to. */
+  get channelBinding(): Buffer | null {
+    return this.tls?.channelBinding ?? null
   }
 
   /** Bytes for the client, with this turn's write. */
@@ -118,6 +136,15 @@ export class ClientConnection implements WireOwner, MessageHandler {
 
   onRun(buffer: Buffer, start: number, end: number): void {
     this.handler.onClientRun(buffer, start, end)
+  }
+
+  onSecure(session: TlsSession): void {
+    this.tls = session
+    try {
+      this.startup?.onStartupEncrypted(session)
+    } catch (error) {
+      this.#caught(error)
+    }
   }
 
   onCongested(): void {

@@ -2,6 +2,9 @@ import { ClientExchange, type ClientStep } from '../auth/client-exchange.ts'
 import type { Credentials } from '../auth/credentials.ts'
 import { type Config, type DatabaseConfig, findDatabase } from '../config/config.ts'
 import { PoolerError, SqlState } from '../errors.ts'
+import { POSTGRESQL_ALPN } from '../net/tls-context.ts'
+import type { ClientTls } from '../net/tls-directory.ts'
+import type { TlsSession } from '../net/transport.ts'
 import { encodeAuthenticationOk } from '../protocol/authentication.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
@@ -19,6 +22,8 @@ import type { ClientConnection, ClientHandler, StartupHandler } from './client-c
 export interface ClientLoginContext {
   readonly config: Config
   readonly credentials: Credentials
+  /** TLS for clients; without it none is offered, whatever the settings say. */
+  readonly tls?: { readonly clients: ClientTls | null }
   /** True while more clients than max_client_conn are connected, this one included. */
   isFull(): boolean
   /** Delivers a CancelRequest that came instead of a login; resolves when that is done, never rejects. */
@@ -31,24 +36,31 @@ export interface ClientLoginContext {
   closed(client: ClientConnection, reason: string): void
 }
 
-/** PostgreSQL's answer to SSLRequest and GSSENCRequest where it does not offer encryption. */
+/** PostgreSQL's answers to SSLRequest and GSSENCRequest. */
+const OFFERED = Buffer.from('S')
 const NOT_OFFERED = Buffer.from('N')
+/** A TLS handshake begins with this byte, and no startup packet does: their length would be far too large. */
+const TLS_HANDSHAKE = 0x16
 
 /** Startup parameters that do not set a session parameter. */
 const NOT_SESSION_PARAMETERS = new Set(['user', 'database', 'options', 'replication'])
 
 /**
- * ClientLogin: everything from accept to authentication: SSLRequest and GSSENCRequest (answered N),
+ * ClientLogin: everything from accept to authentication: SSLRequest, direct TLS, GSSENCRequest (answered N),
  * CancelRequest, StartupMessage, password exchange. It is the client's handler meanwhile.
- * Source: PostgreSQL documentation, "Message Flow", "Start-up".
+ * Source: PostgreSQL documentation, "Message Flow", "Start-up" and "SSL Session Encryption".
  */
 export class ClientLogin implements ClientHandler, StartupHandler {
   readonly #context: ClientLoginContext
   #client!: ClientConnection
   /** A startup packet that did not come whole. */
   #partial: Buffer | null = null
+  /** Nothing has arrived yet, so that the first byte may be one of TLS. */
+  #untouched = true
   #sslAsked = false
   #gssAsked = false
+  /** The handshake of direct TLS, or of the one that was asked for, is under way. */
+  #handshake: 'direct' | 'asked' | null = null
   /** A CancelRequest came; nothing else may follow. */
   #canceling = false
   #exchange: ClientExchange | null = null
@@ -64,6 +76,11 @@ export class ClientLogin implements ClientHandler, StartupHandler {
 
   onStartupData(buffer: Buffer, start: number, end: number): number {
     if (this.#canceling) return end
+    if (this.#untouched && buffer[start] === TLS_HANDSHAKE) {
+      this.#startDirectTls(Buffer.from(buffer.subarray(start, end)))
+      return end
+    }
+    this.#untouched = false
     if (this.#partial === null) return this.#readPackets(buffer, start, end)
     const whole = Buffer.concat([this.#partial, buffer.subarray(start, end)])
     this.#partial = null
@@ -81,12 +98,14 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     const rest = start + bytes
     switch (packet.kind) {
       case 'ssl-request':
-        this.#refuseEncryption('SSL', this.#sslAsked, rest < end)
+        this.#checkEncryptionRequest('SSL', this.#sslAsked, rest < end)
         this.#sslAsked = true
+        this.#answerSslRequest()
         break
       case 'gssenc-request':
-        this.#refuseEncryption('GSSAPI encryption', this.#gssAsked, rest < end)
+        this.#checkEncryptionRequest('GSSAPI encryption', this.#gssAsked, rest < end)
         this.#gssAsked = true
+        this.#client.send(NOT_OFFERED)
         break
       case 'cancel':
         // As with PostgreSQL, the end of the connection says that the request has been delivered.
@@ -104,17 +123,70 @@ export class ClientLogin implements ClientHandler, StartupHandler {
   }
 
   /** Each may be asked once; bytes sent along with the question may come from somebody in between. */
-  #refuseEncryption(what: string, askedBefore: boolean, more: boolean): void {
+  #checkEncryptionRequest(what: string, askedBefore: boolean, more: boolean): void {
+    if (this.#client.encrypted) {
+      throw new PoolerError(SqlState.ProtocolViolation, `received ${what} request on an encrypted connection`)
+    }
     if (more) {
       throw new PoolerError(SqlState.ProtocolViolation, `received unencrypted data after ${what} request`)
     }
     if (askedBefore) {
       throw new PoolerError(SqlState.ProtocolViolation, `received a second ${what} request`)
     }
-    this.#client.send(NOT_OFFERED)
+  }
+
+  #answerSslRequest(): void {
+    const client = this.#client
+    const tls = this.#context.tls?.clients ?? null
+    if (tls === null || !client.wire.canEncrypt) {
+      client.send(NOT_OFFERED)
+      return
+    }
+    client.send(OFFERED)
+    this.#handshake = 'asked'
+    client.wire.startTls({ side: 'server', context: tls.context })
+  }
+
+  #startDirectTls(received: Buffer): void {
+    const client = this.#client
+    const tls = this.#context.tls?.clients ?? null
+    if (tls === null || !client.wire.canEncrypt) {
+      client.close('received a direct TLS connection, but client_tls_sslmode is "disable"')
+      return
+    }
+    this.#handshake = 'direct'
+    client.wire.startTls({ side: 'server', context: tls.context, received })
+  }
+
+  /** From here on everything goes encrypted; the StartupMessage or a CancelRequest is next. */
+  onStartupEncrypted(session: TlsSession): void {
+    const direct = this.#handshake === 'direct'
+    this.#handshake = null
+    this.#untouched = false
+    if (direct && session.alpn !== POSTGRESQL_ALPN) {
+      throw new PoolerError(
+        SqlState.ProtocolViolation,
+        'received direct SSL connection request without ALPN protocol negotiation extension',
+      )
+    }
+    const { client_tls_sslmode: mode } = this.#context.config.pooler
+    if ((mode === 'verify-ca' || mode === 'verify-full') && session.peerCertificate === null) {
+      throw new PoolerError(SqlState.InvalidAuthorization, 'connection requires a valid client certificate')
+    }
+  }
+
+  /** Where client_tls_sslmode demands TLS, a login without it ends before anything is said about users. */
+  #checkEncryption(): void {
+    const { client_tls_sslmode: mode } = this.#context.config.pooler
+    const demanded = mode === 'require' || mode === 'verify-ca' || mode === 'verify-full'
+    if (!demanded || this.#client.encrypted) return
+    throw new PoolerError(SqlState.InvalidAuthorization, 'SSL required', {
+      hint: 'Connect with sslmode=require or higher.',
+    })
   }
 
   #startup(message: StartupMessage): void {
+    this.#checkEncryption()
     const client = this.#client
     const { config, credentials } = this.#context
     const user = message.parameters.get('user') ?? ''
@@ -216,6 +288,10 @@ export class ClientLogin implements ClientHandler, StartupHandler {
   }
 
   onClientClosed(reason: string): void {
+    // No password was wrong, but an operator looks for the cause of a failed handshake in the same place.
+    if (this.#handshake !== null) {
+      this.#context.refused(this.#client, new PoolerError(SqlState.ProtocolViolation, reason))
+    }
     this.#context.closed(this.#client, reason)
   }
 }

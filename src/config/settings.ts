@@ -3,15 +3,21 @@
  * example file and the console's SHOW CONFIG read from it. Names, defaults and meanings are PgBouncer's
  * (its configuration reference, by the same names) except where a doc line says otherwise.
  */
+import { authQuerySettings } from './auth-query-settings.ts'
 import { clientSettings } from './client-settings.ts'
 import { poolSettings } from './pool-settings.ts'
+import { secretSettings } from './secret-settings.ts'
 import { serverSettings } from './server-settings.ts'
 import type { HeldValue, Scope, Setting, WrittenValue } from './setting.ts'
+import { tlsSettings } from './tls-settings.ts'
 
 /** In the order of the example file. */
 export const settings = {
   ...clientSettings,
+  ...authQuerySettings,
   ...serverSettings,
+  ...secretSettings,
+  ...tlsSettings,
   ...poolSettings,
   log_level: {
     type: 'enum',

@@ -1,11 +1,15 @@
+import assert from 'node:assert'
 import { createServer, type Server, Socket, type SocketConstructorOpts } from 'node:net'
 import type { FlushQueue } from './flush-queue.ts'
+import { handshakeError, startTlsOn } from './tls-socket.ts'
 import type {
   BoundListener,
   Connection,
   Endpoint,
   ListenOptions,
   SocketHandler,
+  TlsSession,
+  TlsStart,
   Transport,
 } from './transport.ts'
 
@@ -97,9 +101,14 @@ export class NodeTransport implements Transport {
   }
 }
 
-/** One socket of node:net. */
+/** What a connection does about encryption. */
+const Encryption = { None: 0, Handshake: 1, On: 2 } as const
+type Encryption = (typeof Encryption)[keyof typeof Encryption]
+
+/** One socket of node:net, or of node:tls once it is encrypted. */
 class NodeConnection implements Connection {
   readonly #queue: FlushQueue
+  #encryption: Encryption = Encryption.None
   #socket!: Socket
   #handler: SocketHandler | null = null
   #error: Error | null = null
@@ -131,13 +140,17 @@ class NodeConnection implements Connection {
   attach(socket: Socket): void {
     this.#socket = socket
     this.#readAddress()
+    // A socket that TLS has taken over reports nothing any more: the encrypted one does.
+    const inTurn = (event: (handler: SocketHandler) => void): void => {
+      if (this.#handler !== null && this.#socket === socket) event(this.#handler)
+    }
     socket.on('connect', () => this.#readAddress())
-    socket.on('drain', () => this.#handler?.onDrain())
-    socket.on('end', () => this.#inTurn((handler) => handler.onEnd()))
+    socket.on('drain', () => inTurn((handler) => handler.onDrain()))
+    socket.on('end', () => this.#onEnd(inTurn))
     socket.on('error', (error) => {
-      this.#error = error
+      this.#error ??= error
     })
-    socket.on('close', () => this.#inTurn((handler) => handler.onClose(this.#error)))
+    socket.on('close', () => inTurn((handler) => handler.onClose(this.#closeError())))
   }
 
   readThroughEvents(): void {
@@ -149,10 +162,26 @@ class NodeConnection implements Connection {
     this.#handler = handler
   }
 
+  startTls(start: TlsStart): void {
+    assert(this.#encryption === Encryption.None, 'a connection is encrypted once')
+    this.#encryption = Encryption.Handshake
+    this.attach(startTlsOn(this.#socket, start, (session) => this.#onSecure(session)))
+  }
+
   write(bytes: Buffer): boolean {
     if (this.#socket.destroyed || this.#socket.writableEnded) return true
-    this.#socket.write(bytes)
-    return this.#socket.writableLength === 0
+    switch (this.#encryption) {
+      case Encryption.None:
+        this.#socket.write(bytes)
+        return this.#socket.writableLength === 0
+      case Encryption.Handshake:
+        return true
+      case Encryption.On:
+        // When the TLS socket lets go of what it is given is not documented, and it always takes a turn: a
+        // copy of the size of the message beats a scratch buffer withheld for each.
+        this.#socket.write(Buffer.from(bytes))
+        return true
+    }
   }
 
   pause(): void {
@@ -164,7 +193,8 @@ class NodeConnection implements Connection {
   }
 
   end(): void {
-    this.#socket.end()
+    if (this.#encryption === Encryption.Handshake) this.#socket.destroy()
+    else this.#socket.end()
   }
 
   destroy(): void {
@@ -172,8 +202,8 @@ class NodeConnection implements Connection {
   }
 
   #readAddress(): void {
-    this.remoteAddress = this.#socket.remoteAddress ?? ''
-    this.remotePort = this.#socket.remotePort ?? 0
+    this.remoteAddress = this.#socket.remoteAddress ?? this.remoteAddress
+    this.remotePort = this.#socket.remotePort ?? this.remotePort
   }
 
   #deliver(buffer: Buffer, bytes: number): void {
@@ -186,8 +216,20 @@ class NodeConnection implements Connection {
     }
   }
 
-  #inTurn(event: (handler: SocketHandler) => void): void {
-    if (this.#handler !== null) event(this.#handler)
+  #onSecure(session: TlsSession): void {
+    this.#encryption = Encryption.On
+    this.readThroughEvents()
+    this.#handler?.onSecure(session)
+  }
+
+  #onEnd(inTurn: (event: (handler: SocketHandler) => void) => void): void {
+    // Half a handshake has no other half to wait for.
+    if (this.#encryption === Encryption.Handshake) this.#socket.destroy()
+    else inTurn((handler) => handler.onEnd())
+  }
+
+  #closeError(): Error | null {
+    return this.#encryption === Encryption.Handshake ? handshakeError(this.#error) : this.#error
   }
 }
 

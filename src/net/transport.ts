@@ -1,3 +1,6 @@
+import type { TlsContext } from './tls-context.ts'
+import type { ServerTls } from './tls-directory.ts'
+
 /**
  * Transport: all that the pooler asks of a runtime's sockets. One file per runtime implements it;
  * `net/wire.ts` is the only user of a Connection.
@@ -9,6 +12,8 @@ export interface SocketHandler {
   onData(buffer: Buffer, start: number, end: number): void
   /** All that was written has been taken by the kernel, after a write that was not. */
   onDrain(): void
+  /** The handshake that startTls() began is done. Where it fails, onClose follows instead. */
+  onSecure(session: TlsSession): void
   /** The peer will send nothing more (FIN). */
   onEnd(): void
   /** The socket is gone; called once, with the error if there was one. */
@@ -19,12 +24,18 @@ export interface Connection {
   /** Who receives the events. */
   setHandler(handler: SocketHandler): void
   /**
-   * Sends bytes. True: the kernel took them all and the memory may be reused. False: the memory belongs to
-   * the socket from now on.
+   * Sends bytes. True: they were taken whole (by the kernel, or encrypted) and the memory may be reused. False:
+   * the memory belongs to the socket from now on.
    */
   write(bytes: Buffer): boolean
   /** Bytes that the kernel has not taken yet. */
   readonly pendingBytes: number
+  /**
+   * Encrypts everything from here on; onSecure() or onClose() tells how the handshake ended. Nothing is sent
+   * or received meanwhile: writes are dropped, and end() drops the connection. Absent where there is no
+   * encryption: connections in memory.
+   */
+  startTls?(start: TlsStart): void
   pause(): void
   resume(): void
   /** Sends FIN after what is pending. */
@@ -35,6 +46,38 @@ export interface Connection {
   readonly remoteAddress: string
   readonly remotePort: number
 }
+
+/** How a connection is encrypted. */
+export interface TlsSession {
+  /** As OpenSSL calls them: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`. */
+  readonly protocol: string
+  readonly cipher: string
+  /** The application protocol that both agreed on (ALPN); null without. */
+  readonly alpn: string | null
+  /** tls-server-end-point of the certificate that the accepting side showed; null where it has none (RFC 5929). */
+  readonly channelBinding: Buffer | null
+  /** The peer's certificate, if it has shown one for which an authority of the context vouches. */
+  readonly peerCertificate: PeerCertificate | null
+}
+
+export interface PeerCertificate {
+  /** CN of the subject, the first if there are several. */
+  readonly commonName: string
+}
+
+export type TlsStart =
+  | {
+      readonly side: 'server'
+      readonly context: TlsContext
+      /** What was read of the peer's handshake already; the memory belongs to the connection from now on. */
+      readonly received?: Buffer
+    }
+  | {
+      readonly side: 'client'
+      readonly context: TlsContext
+      /** The name or address that was connected to: sent as SNI if it is a name, and what 'full' verifies. */
+      readonly host: string
+    }
 
 export interface ListenOptions {
   /** An address, or "*" for all of the machine's. */
@@ -50,8 +93,13 @@ export interface BoundListener {
   close(): Promise<void>
 }
 
-/** A TCP address, or the path of a unix socket. */
-export type Endpoint = { readonly host: string; readonly port: number } | { readonly path: string }
+/**
+ * A TCP address, or the path of a unix socket, which never uses TLS. `tls` is asked for each connection, so that
+ * a reload is seen; without it there is no TLS.
+ */
+export type Endpoint =
+  | { readonly host: string; readonly port: number; readonly tls?: () => ServerTls }
+  | { readonly path: string }
 
 export interface Transport {
   listen(options: ListenOptions, onAccept: (connection: Connection) => void): Promise<BoundListener>

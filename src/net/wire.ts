@@ -1,5 +1,6 @@
+import assert from 'node:assert'
 import type { FlushQueue } from './flush-queue.ts'
-import type { Connection, SocketHandler } from './transport.ts'
+import type { Connection, SocketHandler, TlsSession, TlsStart } from './transport.ts'
 
 /**
  * Wire: one socket with its Framer, write batching, back-pressure, and one way to close. Client and server
@@ -25,6 +26,8 @@ export interface WireOwner {
   onCongested(): void
   /** Nothing is pending any more. */
   onDrained(): void
+  /** The handshake that startTls() began is done; only owners that call it need this. */
+  onSecure?(session: TlsSession): void
   /** The peer sent FIN. */
   onPeerEnd(): void
   /** The socket is gone without close() having been called. */
@@ -101,10 +104,23 @@ export class Wire implements SocketHandler {
     this.bytesSent += length
     if (this.#connection.write(out.subarray(0, length))) {
       this.#queue.giveScratch(out)
-    } else if (!this.congested && !this.#closed && this.#connection.pendingBytes >= HIGH_WATER_BYTES) {
+    }
+    if (!this.congested && !this.#closed && this.#connection.pendingBytes >= HIGH_WATER_BYTES) {
       this.congested = true
       this.#owner.onCongested()
     }
+  }
+
+  /** False for connections that cannot be encrypted. */
+  get canEncrypt(): boolean {
+    return this.#connection.startTls !== undefined && this.#connection.remoteAddress !== ''
+  }
+
+  /** Sends what was appended and encrypts everything after it; the owner's onSecure() or onPeerGone() follows. */
+  startTls(start: TlsStart): void {
+    assert(this.#connection.startTls !== undefined, 'asked for with canEncrypt')
+    this.flush()
+    this.#connection.startTls(start)
   }
 
   pause(reason: PauseReason): void {
@@ -149,6 +165,10 @@ export class Wire implements SocketHandler {
     if (!this.congested) return
     this.congested = false
     if (!this.#closed) this.#owner.onDrained()
+  }
+
+  onSecure(session: TlsSession): void {
+    if (!this.#closed) this.#owner.onSecure?.(session)
   }
 
   onEnd(): void {

@@ -2,13 +2,15 @@ import type { FlushQueue } from '../net/flush-queue.ts'
 import type { Endpoint, Transport } from '../net/transport.ts'
 import { Wire } from '../net/wire.ts'
 import { encodeCancelRequest } from '../protocol/startup.ts'
+import { encryptedConnect } from './encrypted-connect.ts'
 import type { ServerConnection } from './server-connection.ts'
 
 /** Longest time that a CancelRequest may take from connect until PostgreSQL has closed the connection. */
 const CANCEL_TIMEOUT_MS = 10_000
 
 /**
- * Delivers a CancelRequest for `server` over a connection of its own. `stillWanted` is asked once more when
+ * Delivers a CancelRequest for `server` over a connection of its own, encrypted like any other to that
+ * endpoint: its key would let whoever reads it cancel for as long as the session lives. `stillWanted` is asked once more when
  * that connection is open: the query may have ended meanwhile, and the server may serve somebody else.
  * While this is under way `server.cancelsInFlight` is above 0, which keeps the server from being reused.
  * Resolves when PostgreSQL has closed the connection, which it does after the signal was sent; never rejects.
@@ -23,7 +25,7 @@ export async function cancelRequest(
   server.cancelsInFlight += 1
   try {
     const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS)
-    const connection = await transport.connect(endpoint, signal)
+    const { connection } = await encryptedConnect(endpoint, transport, signal)
     await new Promise<void>((resolve) => {
       const wire = new Wire(connection, queue, {
         onData: () => {},

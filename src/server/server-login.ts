@@ -10,6 +10,7 @@ import { readErrorFields } from '../protocol/error-response.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { BackendType, backendTypeName, HEADER_BYTES } from '../protocol/message-type.ts'
 import { encodeStartupMessage } from '../protocol/startup.ts'
+import { encryptedConnect } from './encrypted-connect.ts'
 import { ServerConnection, type ServerHandler } from './server-connection.ts'
 
 /** All that is needed to open connections of one pool. */
@@ -28,7 +29,7 @@ export interface ServerTarget {
 /**
  * Opens a connection to PostgreSQL and logs in. The result is ready for a query; its handler is still the
  * login's and has to be replaced. Rejects with a PoolerError: the server's own (with `response` set) where
- * it refused, 57P03 where it could not be reached, 08006 where it went away.
+ * it refused, 57P03 where it could not be reached, 08006 where it went away or TLS could not be agreed on.
  */
 export async function openServer(
   target: ServerTarget,
@@ -46,10 +47,12 @@ export async function openServer(
       ? setTimeout(() => abort.abort(timeoutError()), target.connectTimeoutMs)
       : undefined
   try {
-    const connection = await transport.connect(target.endpoint, abort.signal).catch((error: unknown) => {
-      throw error instanceof PoolerError ? error : unreachable(error)
-    })
-    const dialogue = new LoginDialogue(target)
+    const { connection, tls } = await encryptedConnect(target.endpoint, transport, abort.signal).catch(
+      (error: unknown) => {
+        throw error instanceof PoolerError ? error : unreachable(error)
+      },
+    )
+    const dialogue = new LoginDialogue(target, tls?.channelBinding ?? undefined)
     const statements = target.maxStatements > 0 ? new ServerStatements(registry, target.maxStatements) : null
     const server = new ServerConnection(connection, queue, dialogue, statements)
     const onAbort = (): void => server.close(abort.signal.reason as PoolerError)
@@ -78,8 +81,12 @@ class LoginDialogue implements ServerHandler {
   /** The server's own refusal; the close that follows it must not hide it. */
   #refusal: PoolerError | null = null
 
-  constructor(target: ServerTarget) {
-    this.#exchange = new ServerExchange({ user: target.user, secret: target.secret })
+  constructor({ user, secret }: ServerTarget, channelBinding: Buffer | undefined) {
+    this.#exchange = new ServerExchange({
+      user,
+      secret,
+      ...(channelBinding === undefined ? {} : { channelBinding }),
+    })
     this.finished = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
