@@ -1,30 +1,69 @@
 import { PoolerError } from '../errors.ts'
+import type { AuthQueryCache } from './auth-query-cache.ts'
 import { parseSecret, type UserSecret } from './user-secret.ts'
 
 /**
  * Credentials: every user that may log in, and the secrets to log in to PostgreSQL with. Built at start and
- * on each reload from the [users] sections and the userlist file; read by client and server logins.
- * Immutable.
+ * on each reload from the [users] sections and the userlist file; read by client and server logins. Users in
+ * neither are asked for by auth_query, if there is one; its cache is the only thing here that changes.
  */
 export class Credentials {
   readonly #secrets: ReadonlyMap<string, UserSecret>
+  readonly #authQuery: AuthQueryCache | undefined
 
   /**
-   * `users` maps names to secret texts and wins over `userlist`.
+   * `users` maps names to secret texts and wins over `userlist`, which wins over `authQuery`.
    * Throws PoolerError F0000 naming the user when a secret is malformed.
    */
-  constructor(users: ReadonlyMap<string, string>, userlist: ReadonlyMap<string, UserSecret> = new Map()) {
+  constructor(
+    users: ReadonlyMap<string, string>,
+    userlist: ReadonlyMap<string, UserSecret> = new Map(),
+    authQuery?: AuthQueryCache,
+  ) {
     const secrets = new Map(userlist)
     for (const [user, text] of users) secrets.set(user, parseSecretOf(user, text))
     this.#secrets = secrets
+    this.#authQuery = authQuery
   }
 
+  /** True where no user is known and none can be asked for. */
   get isEmpty(): boolean {
-    return this.#secrets.size === 0
+    return this.#secrets.size === 0 && this.#authQuery === undefined
   }
 
+  /** The secret of a user in [users] or the userlist; auth_query is not asked. */
   find(user: string): UserSecret | undefined {
     return this.#secrets.get(user)
+  }
+
+  /**
+   * The secret of a client who logs in to `database` (the name it asked for). A promise only where auth_query has
+   * to be asked; that rejects with PoolerError 57P03 when it cannot be answered, with the reason as its cause.
+   */
+  lookup(user: string, database: string): UserSecret | undefined | Promise<UserSecret | undefined> {
+    return this.#secrets.get(user) ?? this.#authQuery?.lookup(user, database)
+  }
+
+  /**
+   * To be called when a client's login failed: auth_query is asked anew, so that a changed password works from
+   * then on. Resolves with the secret that is known then; never rejects.
+   */
+  refresh(user: string, database: string): Promise<UserSecret | undefined> {
+    const secret = this.#secrets.get(user)
+    if (secret !== undefined || this.#authQuery === undefined) return Promise.resolve(secret)
+    return this.#authQuery.refresh(user, database)
+  }
+
+  /**
+   * The secret to log in to the server of `database` with, as `user`. An answer of auth_query counts however old
+   * it is: the keys that a client proved belong to it, and the server itself says whether they still open.
+   */
+  serverSecret(user: string, database: string): UserSecret | undefined | Promise<UserSecret | undefined> {
+    return (
+      this.#secrets.get(user) ??
+      this.#authQuery?.peek(user, database) ??
+      this.#authQuery?.lookup(user, database)
+    )
   }
 }
 

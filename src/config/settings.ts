@@ -4,6 +4,7 @@
  * (its configuration reference, by the same names) except where a doc line says otherwise.
  */
 import { authQuerySettings } from './auth-query-settings.ts'
+import { authSettings } from './auth-settings.ts'
 import { clientSettings } from './client-settings.ts'
 import { poolSettings } from './pool-settings.ts'
 import { secretSettings } from './secret-settings.ts'
@@ -14,6 +15,7 @@ import { tlsSettings } from './tls-settings.ts'
 /** In the order of the example file. */
 export const settings = {
   ...clientSettings,
+  ...authSettings,
   ...authQuerySettings,
   ...serverSettings,
   ...secretSettings,
