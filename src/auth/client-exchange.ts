@@ -14,13 +14,14 @@ import {
 } from '../protocol/authentication.ts'
 import { md5ResponseMatches, passwordMatches } from './password-check.ts'
 import { ScramServer } from './scram-server.ts'
-import { mockScramVerifier } from './scram-verifier.ts'
-import type { PlainSecret, ScramSecret, UserSecret } from './user-secret.ts'
+import { mockScramVerifier, type ScramVerifier } from './scram-verifier.ts'
+import { type PlainSecret, ScramSecret, type UserSecret } from './user-secret.ts'
 
 /**
  * ClientExchange: the login dialogue with one client, the pooler being the server. The client login calls
  * start() and then onMessage() for each 'p' message until a step is not 'send'. It owns how far the dialogue
- * got. A user without a usable secret goes through the same dialogue as any other and fails at its end.
+ * got. A user without a usable secret goes through the dialogue of another one, with the same work in each
+ * step, and fails at its end.
  * Source: PostgreSQL documentation, "Message Flow", start-up; PgBouncer setting auth_type.
  */
 
@@ -38,6 +39,11 @@ export interface ClientExchangeOptions {
   readonly user: string
   /** Undefined for an unknown user, who is let in by trust alone. */
   readonly secret: UserSecret | undefined
+  /**
+   * The secret of somebody else, see Lookalikes: without a usable one of its own a user gets a dialogue of this
+   * kind. Undefined: that of a user whose password PostgreSQL stored by default, which is SCRAM.
+   */
+  readonly lookalike?: UserSecret | undefined
 }
 
 /** What the dialogue waits for. */
@@ -67,16 +73,19 @@ export class ClientExchange {
   readonly #authType: AuthType
   readonly #user: string
   readonly #secret: UserSecret | undefined
+  /** What decides over the dialogue and is checked against; it lets in only where it is #secret itself. */
+  readonly #model: UserSecret
   readonly #md5Salt = randomBytes(MD5_SALT_BYTES)
   #state: State = State.New
   #scram: ScramServer | undefined
   #failure: PoolerError | undefined
 
-  constructor({ authType, user, secret }: ClientExchangeOptions) {
+  constructor({ authType, user, secret, lookalike }: ClientExchangeOptions) {
     this.#authType = authType
     this.#user = user
     // An empty password would let in whoever leaves the password away; PostgreSQL never accepts one either.
-    this.#secret = secret?.kind === 'plain' && secret.reveal() === '' ? undefined : secret
+    this.#secret = isEmpty(secret) ? undefined : secret
+    this.#model = this.#secret ?? lookalike ?? new ScramSecret(mockScramVerifier(user))
   }
 
   /** The first step: what to ask the client for, or 'ok' with trust. */
@@ -138,27 +147,22 @@ export class ClientExchange {
   }
 
   #method(): AuthType {
-    return this.#authType === 'md5' && this.#secret?.kind === 'scram' ? 'scram-sha-256' : this.#authType
+    return this.#authType === 'md5' && this.#model.kind === 'scram' ? 'scram-sha-256' : this.#authType
   }
 
   async #checkPassword(password: Buffer): Promise<ClientStep> {
-    const secret = this.#secret
-    if (secret === undefined) throw this.#refusal('there is no password for this user')
-    if (await passwordMatches(secret, this.#user, password)) return this.#accept()
-    throw this.#refusal('the password is wrong')
+    return this.#decide(await passwordMatches(this.#model, this.#user, password))
   }
 
   #checkMd5Response(response: Buffer): ClientStep {
-    const secret = this.#secret
-    if (secret === undefined) throw this.#refusal('there is no password for this user')
-    assert(secret.kind !== 'scram', 'a SCRAM secret leads to SCRAM')
-    if (md5ResponseMatches(secret, this.#user, this.#md5Salt, response)) return this.#accept()
-    throw this.#refusal('the password is wrong')
+    const model = this.#model
+    assert(model.kind !== 'scram', 'a SCRAM secret leads to SCRAM')
+    return this.#decide(md5ResponseMatches(model, this.#user, this.#md5Salt, response))
   }
 
   async #challenge(clientFirst: Buffer): Promise<ClientStep> {
     const secret = this.#scramSecret()
-    this.#scram = new ScramServer(await (secret?.scramVerifier() ?? mockScramVerifier(this.#user)))
+    this.#scram = new ScramServer(await (secret?.scramVerifier() ?? this.#mockVerifier()))
     const serverFirst = this.#scram.firstMessage(clientFirst)
     return this.#ask(State.ClientFinal, encodeAuthenticationSaslContinue(serverFirst))
   }
@@ -167,9 +171,14 @@ export class ClientExchange {
     assert(this.#scram !== undefined)
     const serverFinal = this.#scram.finalMessage(clientFinal)
     if (this.#secret?.kind === 'md5') throw this.#refusal('an md5 secret cannot verify scram-sha-256')
-    if (this.#scramSecret() === undefined) throw this.#refusal('there is no password for this user')
-    if (serverFinal === undefined) throw this.#refusal('the password is wrong')
-    return this.#accept(encodeAuthenticationSaslFinal(serverFinal))
+    return this.#decide(serverFinal !== undefined, serverFinal)
+  }
+
+  /** The end of every dialogue. A match counts only where it is one with the user's own secret. */
+  #decide(matches: boolean, serverFinal?: string): ClientStep {
+    if (this.#secret === undefined) throw this.#refusal('there is no password for this user')
+    if (!matches) throw this.#refusal('the password is wrong')
+    return this.#accept(serverFinal === undefined ? undefined : encodeAuthenticationSaslFinal(serverFinal))
   }
 
   /**
@@ -178,6 +187,13 @@ export class ClientExchange {
    */
   #scramSecret(): PlainSecret | ScramSecret | undefined {
     return this.#secret?.kind === 'md5' ? undefined : this.#secret
+  }
+
+  /** With a salt of this user's own, which is the same each time, and as many iterations as the lookalike. */
+  async #mockVerifier(): Promise<ScramVerifier> {
+    const mock = mockScramVerifier(this.#user)
+    if (this.#model.kind !== 'scram') return mock
+    return { ...mock, iterations: (await this.#model.scramVerifier()).iterations }
   }
 
   #ask(state: State, message: Buffer): ClientStep {
@@ -198,6 +214,10 @@ export class ClientExchange {
     const message = `password authentication failed for user "${this.#user}"`
     return new PoolerError(SqlState.InvalidPassword, message, { cause: new Error(reason) })
   }
+}
+
+function isEmpty(secret: UserSecret | undefined): boolean {
+  return secret?.kind === 'plain' && secret.reveal() === ''
 }
 
 /** A copy of the password: the view that the reader returns ends with this call, the check may not. */

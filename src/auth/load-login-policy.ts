@@ -10,7 +10,7 @@ export interface LoginPolicySettings {
   readonly auth_type: AuthTypeSetting
   readonly auth_hba_file: string | undefined
   readonly auth_ident_file: string | undefined
-  /** True where clients can be asked for a certificate: client_tls_sslmode verify-ca or verify-full. */
+  /** True where clients can be asked for a certificate: client_tls_ca_file, and client_tls_sslmode not disable. */
   readonly certificatesAsked: boolean
   /** A database that logs in to PostgreSQL as whoever the client says it is; undefined if there is none. */
   readonly databaseWithoutUser: string | undefined
@@ -55,7 +55,8 @@ export function loadLoginPolicy(
   return new LoginPolicy({ authType, rules, maps })
 }
 
-const CERTIFICATES = 'client_tls_sslmode verify-ca or verify-full, so that clients are asked for certificates'
+const CERTIFICATES =
+  'client_tls_ca_file and a client_tls_sslmode other than disable, so that clients are asked for certificates'
 
 /** What a rule needs from elsewhere; all problems at once. */
 function checkRules({ rules }: HbaRules, maps: IdentMaps, settings: LoginPolicySettings): void {

@@ -62,21 +62,6 @@ export const clientSettings = {
       },
     },
   },
-  auth_type: {
-    type: 'enum',
-    reloadable: true,
-    values: ['trust', 'plain', 'md5', 'scram-sha-256'],
-    in: {
-      pooler: {
-        default: 'md5',
-        doc: [
-          'How clients prove who they are: "trust" (the name is enough, but it must be a known one), "plain"',
-          '(the password in clear text), "md5" (SCRAM-SHA-256 for users whose stored secret is a SCRAM',
-          'secret), "scram-sha-256".',
-        ],
-      },
-    },
-  },
   auth_file: {
     type: 'path',
     reloadable: true,

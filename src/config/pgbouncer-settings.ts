@@ -5,7 +5,7 @@
  * Source: PgBouncer's configuration reference, sections [pgbouncer], [databases] and [users].
  */
 export const pgbouncerSettingsNotHere: ReadonlySet<string> = new Set(
-  `admin_users application_name application_name_add_host auth_dbname auth_hba_file auth_ident_file
+  `admin_users application_name application_name_add_host auth_dbname
   auth_ldap_options auth_query auth_user autodb_idle_timeout cancel_wait_timeout client_encoding
   client_idle_timeout client_tls13_ciphers client_tls_ca_file client_tls_cert_file client_tls_ciphers
   client_tls_dheparams client_tls_ecdhcurve client_tls_key_file client_tls_protocols client_tls_sslmode
