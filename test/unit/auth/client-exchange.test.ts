@@ -137,7 +137,10 @@ describe('md5', () => {
   })
 
   test('an unknown user fails like a wrong password', async () => {
-    expect(await md5Login(exchangeOf('md5', undefined), MD5)).toMatchObject(wrongPassword)
+    const lookalike = parseSecret(MD5)
+    const exchange = new ClientExchange({ authType: 'md5', user: USER, secret: undefined, lookalike })
+    expect(await md5Login(exchange, MD5)).toMatchObject(wrongPassword)
+    expect(await scramLogin(exchangeOf('md5', undefined), 'secret')).toMatchObject(wrongPassword)
   })
 
   test('every dialogue has a salt of its own', () => {
@@ -262,7 +265,9 @@ describe('an empty password', () => {
   })
 
   test('on file lets nobody in', async () => {
-    expect(await md5Login(exchangeOf('md5', ''), md5Secret('', USER))).toMatchObject(wrongPassword)
+    const lookalike = parseSecret(MD5)
+    const exchange = new ClientExchange({ authType: 'md5', user: USER, secret: parseSecret(''), lookalike })
+    expect(await md5Login(exchange, md5Secret('', USER))).toMatchObject(wrongPassword)
     expect(await scramLogin(exchangeOf('scram-sha-256', ''), '')).toMatchObject(wrongPassword)
   })
 })
