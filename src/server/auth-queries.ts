@@ -61,12 +61,7 @@ export class AuthQueries {
     this.#lines.set(source.key, line)
     line.waiting += 1
     const answer = line.tail.then(() => this.#ask(line, user))
-    line.tail = answer
-      .catch(() => {})
-      .finally(() => {
-        line.waiting -= 1
-        line.usedMs = Date.now()
-      })
+    line.tail = answer.catch(() => {})
     return answer
   }
 
@@ -111,6 +106,9 @@ export class AuthQueries {
         'auth_query failed',
       )
       throw error
+    } finally {
+      line.waiting -= 1
+      line.usedMs = Date.now()
     }
   }
 
