@@ -60,6 +60,26 @@ const STORED_BY_POSTGRESQL: readonly (readonly [what: string, password: string, 
     '\u05d0\u05d1',
     'SCRAM-SHA-256$4096:Ugb6TldHc2UoPFMlQ+QBig==$vUIagMBZO65YjgzPCeKVIM6vsPUVtJtF+GChFnE7g4E=:GSRCRW+ealV7kZOC5kqBPtJajl0ywWSYodbCGL28YeY=',
   ],
+  [
+    'a symbol without direction that becomes Latin letters, between Hebrew ones',
+    '\u05d0\u2100\u05d0',
+    'SCRAM-SHA-256$4096:fVx1WqjjcS23HHi6/GqVkA==$X0o2ulbbFgphKNFaYWX5NKq0bMq0ap6Qtpu+kovRl54=:v/KyWx43sRRiNMvQ8PwXFDab3EcOPH/l9Xmi1jEFoeY=',
+  ],
+  [
+    'a left-to-right symbol that becomes a Hebrew letter, between others',
+    '\u05d0\u2135\u05d0',
+    'SCRAM-SHA-256$4096:yFHkmhjXFfFFRt3l8N6Hwg==$XEAKLlo9vG3NxNs8IHK+3nDAe51EXl8pxxr7bzTB+kc=:Zw3ViW30RHh4yy8XBbCg4i2FGgWXI+YKhmWEXh70HDQ=',
+  ],
+  [
+    'an Arabic letter and a mark that compose',
+    '\u0627\u0653',
+    'SCRAM-SHA-256$4096:T2sCHr9t1h9Qp9PqB7i9pg==$48qVblpUOJghGA/uae9lvFg9LETQ9A5ZzDeszb2RKJ8=:bcXdfDRWPG4Y1/AGrs0m0YkBY0M/wmQ5QcnlmXdKIFU=',
+  ],
+  [
+    'a Hebrew letter that becomes one with a mark, at the end',
+    '\u05d0\ufb2a',
+    'SCRAM-SHA-256$4096:InlCBG2JojgkNARZpD/VDg==$bJpMlIARlKiw/7B7JXUHtpnwokl6tVAFYbDFFJGsE20=:o88dq1mdFXVSDHzfYtjYQAzByjXAbI5i9SKhoQ67VZU=',
+  ],
 ]
 
 describe('the keys of a password are those that PostgreSQL derives', () => {
