@@ -12,7 +12,8 @@ import {
   readSaslResponse,
   SCRAM_SHA_256,
 } from '../protocol/authentication.ts'
-import { md5ResponseMatches, passwordMatches } from './password-check.ts'
+import { checkPassword, md5ResponseMatches } from './password-check.ts'
+import { SCRAM_SHA_256_PLUS } from './scram-channel-binding.ts'
 import { ScramServer } from './scram-server.ts'
 import { mockScramVerifier, type ScramVerifier } from './scram-verifier.ts'
 import { type PlainSecret, ScramSecret, type UserSecret } from './user-secret.ts'
@@ -44,6 +45,8 @@ export interface ClientExchangeOptions {
    * kind. Undefined: that of a user whose password PostgreSQL stored by default, which is SCRAM.
    */
   readonly lookalike?: UserSecret | undefined
+  /** tls-server-end-point of the client's TLS connection: SCRAM-SHA-256-PLUS is offered too (RFC 5929). */
+  readonly channelBinding?: Buffer | undefined
 }
 
 /** What the dialogue waits for. */
@@ -75,17 +78,23 @@ export class ClientExchange {
   readonly #secret: UserSecret | undefined
   /** What decides over the dialogue and is checked against; it lets in only where it is #secret itself. */
   readonly #model: UserSecret
+  readonly #channelBinding: Buffer | undefined
+  /** Best first, as clients take the first that they know. */
+  readonly #mechanisms: readonly string[]
   readonly #md5Salt = randomBytes(MD5_SALT_BYTES)
   #state: State = State.New
+  #mechanism: string | undefined
   #scram: ScramServer | undefined
   #failure: PoolerError | undefined
 
-  constructor({ authType, user, secret, lookalike }: ClientExchangeOptions) {
+  constructor({ authType, user, secret, lookalike, channelBinding }: ClientExchangeOptions) {
     this.#authType = authType
     this.#user = user
     // An empty password would let in whoever leaves the password away; PostgreSQL never accepts one either.
     this.#secret = isEmpty(secret) ? undefined : secret
     this.#model = this.#secret ?? lookalike ?? new ScramSecret(mockScramVerifier(user))
+    this.#channelBinding = channelBinding
+    this.#mechanisms = channelBinding === undefined ? [SCRAM_SHA_256] : [SCRAM_SHA_256_PLUS, SCRAM_SHA_256]
   }
 
   /** The first step: what to ask the client for, or 'ok' with trust. */
@@ -99,7 +108,7 @@ export class ClientExchange {
       case 'md5':
         return this.#ask(State.Md5Response, encodeAuthenticationMd5Password(this.#md5Salt))
       case 'scram-sha-256':
-        return this.#ask(State.SaslInitial, encodeAuthenticationSasl([SCRAM_SHA_256]))
+        return this.#ask(State.SaslInitial, encodeAuthenticationSasl(this.#mechanisms))
     }
   }
 
@@ -131,7 +140,8 @@ export class ClientExchange {
         return this.#checkMd5Response(readPassword(buffer, start, end))
       case State.SaslInitial: {
         const { mechanism, response } = readSaslInitialResponse(buffer, start, end)
-        if (mechanism !== SCRAM_SHA_256) throw wrongMechanism()
+        if (!this.#mechanisms.includes(mechanism)) throw this.#wrongMechanism()
+        this.#mechanism = mechanism
         if (response === undefined) return this.#ask(State.ClientFirst, encodeAuthenticationSaslContinue(''))
         return this.#challenge(Buffer.from(response))
       }
@@ -151,7 +161,8 @@ export class ClientExchange {
   }
 
   async #checkPassword(password: Buffer): Promise<ClientStep> {
-    return this.#decide(await passwordMatches(this.#model, this.#user, password))
+    const { matches, clientKey } = await checkPassword(this.#model, this.#user, password)
+    return this.#decide(matches, clientKey)
   }
 
   #checkMd5Response(response: Buffer): ClientStep {
@@ -162,7 +173,10 @@ export class ClientExchange {
 
   async #challenge(clientFirst: Buffer): Promise<ClientStep> {
     const secret = this.#scramSecret()
-    this.#scram = new ScramServer(await (secret?.scramVerifier() ?? this.#mockVerifier()))
+    const verifier = await (secret?.scramVerifier() ?? this.#mockVerifier())
+    const mechanism = this.#mechanism
+    assert(mechanism !== undefined, 'a client chooses a mechanism before it sends client-first')
+    this.#scram = new ScramServer(verifier, { mechanism, channelBinding: this.#channelBinding })
     const serverFirst = this.#scram.firstMessage(clientFirst)
     return this.#ask(State.ClientFinal, encodeAuthenticationSaslContinue(serverFirst))
   }
@@ -171,14 +185,19 @@ export class ClientExchange {
     assert(this.#scram !== undefined)
     const serverFinal = this.#scram.finalMessage(clientFinal)
     if (this.#secret?.kind === 'md5') throw this.#refusal('an md5 secret cannot verify scram-sha-256')
-    return this.#decide(serverFinal !== undefined, serverFinal)
+    const message = serverFinal === undefined ? undefined : encodeAuthenticationSaslFinal(serverFinal)
+    return this.#decide(serverFinal !== undefined, this.#scram.clientKey, message)
   }
 
-  /** The end of every dialogue. A match counts only where it is one with the user's own secret. */
-  #decide(matches: boolean, serverFinal?: string): ClientStep {
+  /**
+   * The end of every dialogue. A match counts only where it is one with the user's own secret; then a SCRAM
+   * secret learns the client's key, by which the pooler can log in to PostgreSQL as this user.
+   */
+  #decide(matches: boolean, clientKey?: Buffer, message?: Buffer): ClientStep {
     if (this.#secret === undefined) throw this.#refusal('there is no password for this user')
     if (!matches) throw this.#refusal('the password is wrong')
-    return this.#accept(serverFinal === undefined ? undefined : encodeAuthenticationSaslFinal(serverFinal))
+    if (this.#secret.kind === 'scram' && clientKey !== undefined) this.#secret.learnClientKey(clientKey)
+    return this.#accept(message)
   }
 
   /**
@@ -206,6 +225,12 @@ export class ClientExchange {
     return message === undefined ? { kind: 'ok' } : { kind: 'ok', message }
   }
 
+  #wrongMechanism(): PoolerError {
+    const offered = this.#mechanisms.join(' and ')
+    const message = `the client chose a SASL mechanism that was not offered: offered is ${offered}`
+    return new PoolerError(SqlState.ProtocolViolation, message)
+  }
+
   /**
    * One wording for every reason, which is for the log alone: the client must not learn whether the user
    * exists.
@@ -225,13 +250,6 @@ function readPassword(buffer: Buffer, start: number, end: number): Buffer {
   const password = Buffer.from(readPasswordMessage(buffer, start, end))
   if (password.length > 0) return password
   throw new PoolerError(SqlState.InvalidPassword, 'empty password returned by client')
-}
-
-function wrongMechanism(): PoolerError {
-  return new PoolerError(
-    SqlState.ProtocolViolation,
-    `the client chose a SASL mechanism that was not offered; the only one is ${SCRAM_SHA_256}`,
-  )
 }
 
 function unexpectedMessage(): PoolerError {

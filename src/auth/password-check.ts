@@ -8,17 +8,27 @@ import type { Md5Secret, PlainSecret, UserSecret } from './user-secret.ts'
  * used by the client exchange. Every comparison takes the same time wherever the values differ. Stateless.
  */
 
+export interface PasswordCheck {
+  readonly matches: boolean
+  /** Where the secret is a SCRAM one: the key of whoever knows this password. */
+  readonly clientKey?: Buffer
+}
+
 /** Compares a password that came in the clear with a secret of any kind. */
-export async function passwordMatches(secret: UserSecret, user: string, password: Buffer): Promise<boolean> {
+export async function checkPassword(
+  secret: UserSecret,
+  user: string,
+  password: Buffer,
+): Promise<PasswordCheck> {
   switch (secret.kind) {
     case 'plain':
-      return equal(password, Buffer.from(secret.reveal()))
+      return { matches: equal(password, Buffer.from(secret.reveal())) }
     case 'md5':
-      return equal(Buffer.from(md5Secret(password, user)), Buffer.from(secret.md5Secret(user)))
+      return { matches: equal(Buffer.from(md5Secret(password, user)), Buffer.from(secret.md5Secret(user))) }
     case 'scram': {
-      const verifier = await secret.scramVerifier()
-      const keys = await deriveScramKeys(password, verifier.salt, verifier.iterations)
-      return equal(keys.storedKey, verifier.storedKey)
+      const { salt, iterations, storedKey } = await secret.scramVerifier()
+      const keys = await deriveScramKeys(password, salt, iterations)
+      return { matches: equal(keys.storedKey, storedKey), clientKey: keys.clientKey }
     }
   }
 }

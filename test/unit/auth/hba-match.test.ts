@@ -208,7 +208,7 @@ const name = fc.constantFrom('alice', 'bob', 'app')
 const rule = fc.record({
   type: fc.constantFrom('host', 'hostssl', 'hostnossl'),
   databases: fc.uniqueArray(fc.constantFrom('all', 'sameuser', 'alice', 'bob', 'app'), { minLength: 1 }),
-  users: fc.uniqueArray(fc.constantFrom('all', 'alice', 'bob'), { minLength: 1 }),
+  users: fc.uniqueArray(fc.constantFrom('all', 'alice', 'bob', 'app'), { minLength: 1 }),
   network,
 })
 
