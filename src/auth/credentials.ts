@@ -31,6 +31,11 @@ export class Credentials {
     return this.#secrets.size === 0 && this.#authQuery === undefined
   }
 
+  /** The secrets in [users] and the userlist; nobody can list those that auth_query would give. */
+  get secrets(): Iterable<UserSecret> {
+    return this.#secrets.values()
+  }
+
   /** The secret of a user in [users] or the userlist; auth_query is not asked. */
   find(user: string): UserSecret | undefined {
     return this.#secrets.get(user)

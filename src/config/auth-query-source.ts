@@ -34,6 +34,12 @@ export function authQuerySource(config: Config, databaseName: string): AuthQuery
   return Object.freeze({ key, database, user, query })
 }
 
+/** True where there is an auth_user at all: without one, only the users of the files are known. */
+export function usesAuthQuery({ pooler, databases, fallbackDatabase }: Config): boolean {
+  const all = [pooler, fallbackDatabase, ...databases.values()]
+  return all.some((section) => section?.auth_user !== undefined)
+}
+
 /**
  * What is wrong with the settings about auth_query taken together, a line for each, with its key: one that would
  * have no effect, and an auth_dbname that is no database. The composition root refuses to start with any.
@@ -46,7 +52,6 @@ export function authQueryProblems(config: Config): string[] {
     ...sections,
     ...(fallbackDatabase === undefined ? [] : [['databases."*"', fallbackDatabase] as const]),
   ]
-  const anyUser = pooler.auth_user !== undefined || own.some(([, { auth_user }]) => auth_user !== undefined)
   for (const [key, { auth_user, auth_query, auth_dbname }] of own) {
     if (auth_dbname !== undefined) checkDatabase(`${key}.auth_dbname`, auth_dbname)
     if (auth_user !== undefined || pooler.auth_user !== undefined) continue
@@ -55,7 +60,7 @@ export function authQueryProblems(config: Config): string[] {
   }
   if (pooler.auth_dbname !== undefined) {
     checkDatabase('pooler.auth_dbname', pooler.auth_dbname)
-    if (!anyUser) problems.push(`pooler.auth_dbname: ${NO_USER}`)
+    if (!usesAuthQuery(config)) problems.push(`pooler.auth_dbname: ${NO_USER}`)
   }
   return problems
 
