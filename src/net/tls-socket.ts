@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { isIP, type Socket } from 'node:net'
 import { checkServerIdentity, connect, type PeerCertificate as NodeCertificate, TLSSocket } from 'node:tls'
 import { certificateHash } from './certificate-hash.ts'
@@ -46,7 +47,7 @@ function accept(
   // A TLSSocket that belongs to no tls.Server reports its errors by this event only.
   tls.on('_tlsError', (error: Error) => tls.destroy(error))
   tls.once('secure', () => {
-    const certificate = context.hasAuthorities && isVerified(tls) ? tls.getPeerCertificate() : undefined
+    const certificate = context.hasAuthorities && isVerified(tls) ? shownCertificate(tls) : undefined
     onSecure(describe(tls, context.channelBinding, certificate))
   })
   return tls
@@ -69,9 +70,9 @@ function open(
       context.verification === 'full' ? checkServerIdentity(host, certificate) : undefined,
   })
   tls.once('secureConnect', () => {
-    const x509 = tls.getPeerX509Certificate()
-    const certificate = tls.authorized ? tls.getPeerCertificate() : undefined
-    onSecure(describe(tls, x509 === undefined ? null : certificateHash(x509), certificate))
+    const certificate = shownCertificate(tls)
+    const binding = certificate === undefined ? null : certificateHash(new X509Certificate(certificate.raw))
+    onSecure(describe(tls, binding, tls.authorized ? certificate : undefined))
   })
   return tls
 }
@@ -99,11 +100,19 @@ function peerCertificate(certificate: NodeCertificate | undefined): PeerCertific
 }
 
 /**
- * Whether an authority of the context vouches for the peer's certificate, and it has one. A TLSSocket tells
+ * Whether an authority of the context vouches for the peer's certificate, if it has one. A TLSSocket tells
  * this through its tls.Server only; without that the answer is asked of its handle, and missing is no.
  */
 function isVerified(tls: TLSSocket): boolean {
   const { ssl } = tls as unknown as { ssl: { verifyError?: () => Error | null } | null }
-  if (ssl === null || typeof ssl.verifyError !== 'function' || ssl.verifyError() !== null) return false
-  return tls.getPeerX509Certificate() !== undefined
+  return ssl !== null && typeof ssl.verifyError === 'function' && ssl.verifyError() === null
+}
+
+/**
+ * The peer's certificate, undefined if it has shown none. Not getPeerX509Certificate(): on the connecting side
+ * that one takes the certificate out of the session, and works once.
+ */
+function shownCertificate(tls: TLSSocket): NodeCertificate | undefined {
+  const certificate: Partial<NodeCertificate> = tls.getPeerCertificate()
+  return certificate.raw === undefined ? undefined : (certificate as NodeCertificate)
 }
