@@ -37,7 +37,7 @@ export async function openTls(address: Address, options: TlsClientOptions = {}):
   return new RawClient(new MessageStream(await handshake(socket, tlsOptions)), address)
 }
 
-export function handshake(socket: Socket, options: ConnectionOptions): Promise<TLSSocket> {
+function handshake(socket: Socket, options: ConnectionOptions): Promise<TLSSocket> {
   const tls = connectTls({ socket, rejectUnauthorized: false, ALPNProtocols: ['postgresql'], ...options })
   return new Promise((resolve, reject) => {
     tls.once('secureConnect', () => resolve(tls))
