@@ -32,14 +32,15 @@ export const authQuerySettings = {
     reloadable: true,
     in: {
       pooler: {
-        default:
-          'SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END ' +
-          'FROM pg_authid WHERE rolname=$1 AND rolcanlogin',
+        otherwise: 'the query above',
+        example: 'SELECT name, secret FROM pooler.lookup($1)',
         doc: [
           'The query for the secret of one user: one parameter of type text, the name; one row of two columns,',
           'name and secret as in pg_authid, no row for an unknown user. A NULL secret lets nobody in. It runs on',
-          'a connection of its own with search_path = pg_catalog, pg_temp: write schemas out, as in "my.f($1)".',
-          'A query of your own must look at rolvaliduntil itself, as this one does.',
+          'a connection of its own with search_path = pg_catalog, pg_temp: write other schemas out. A query of',
+          "your own must look at rolvaliduntil itself, as PgBouncer's, the default, does:",
+          '  SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END',
+          '  FROM pg_authid WHERE rolname=$1 AND rolcanlogin',
         ],
       },
       database: {

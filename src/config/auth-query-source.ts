@@ -16,6 +16,11 @@ export interface AuthQuerySource {
   readonly query: string
 }
 
+/** PgBouncer's default, which looks at VALID UNTIL. */
+const DEFAULT_QUERY =
+  'SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END ' +
+  'FROM pg_authid WHERE rolname=$1 AND rolcanlogin'
+
 /**
  * The source for clients of the database that they call `databaseName`; undefined without an auth_user, and for
  * an unknown database without an auth_dbname: then nobody can be asked.
@@ -27,7 +32,7 @@ export function authQuerySource(config: Config, databaseName: string): AuthQuery
   const elsewhere = asked?.auth_dbname ?? config.pooler.auth_dbname
   const database = elsewhere === undefined ? asked : findDatabase(config, elsewhere)
   if (database === undefined) return undefined
-  const query = asked?.auth_query ?? config.pooler.auth_query
+  const query = asked?.auth_query ?? config.pooler.auth_query ?? DEFAULT_QUERY
   const { host, port, dbname } = database
   // The name stands for everything else about the connection, such as TLS.
   const key = JSON.stringify([database.name, host, port, dbname, user, query])
@@ -58,6 +63,8 @@ export function authQueryProblems(config: Config): string[] {
     if (auth_query !== undefined) problems.push(`${key}.auth_query: ${NO_USER}`)
     if (auth_dbname !== undefined) problems.push(`${key}.auth_dbname: ${NO_USER}`)
   }
+  if (pooler.auth_query !== undefined && !usesAuthQuery(config))
+    problems.push(`pooler.auth_query: ${NO_USER}`)
   if (pooler.auth_dbname !== undefined) {
     checkDatabase('pooler.auth_dbname', pooler.auth_dbname)
     if (!usesAuthQuery(config)) problems.push(`pooler.auth_dbname: ${NO_USER}`)
