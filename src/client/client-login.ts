@@ -13,6 +13,7 @@ import {
   startupPacketBytes,
 } from '../protocol/startup.ts'
 import { parseStartupOptions } from '../protocol/startup-options.ts'
+import { READ_ONLY_PARAMETERS } from '../server/parameter-status.ts'
 import type { ClientConnection, ClientHandler, StartupHandler } from './client-connection.ts'
 
 /** What a login needs from the rest of the pooler. */
@@ -210,6 +211,10 @@ export class ClientLogin implements ClientHandler, StartupHandler {
 
   onClientCongestion(): void {}
 
+  onClientError(error: PoolerError): void {
+    this.#client.fail(error)
+  }
+
   onClientEnd(): void {
     if (this.#canceling) return
     this.#client.close('client closed the connection during login')
@@ -229,6 +234,10 @@ function sessionParameters(
   for (const [spelling, value] of message.parameters) {
     const name = spelling.toLowerCase()
     if (!NOT_SESSION_PARAMETERS.has(name)) parameters.set(name, value)
+  }
+  for (const name of parameters.keys()) {
+    if (READ_ONLY_PARAMETERS.has(name))
+      throw new PoolerError('55P02', `parameter "${name}" cannot be changed`)
   }
   for (const name of ignored) parameters.delete(name.toLowerCase())
   return parameters

@@ -11,18 +11,13 @@ import { type Session, SessionPhase } from './session.ts'
  * behind, and the client's session parameters where they differ. Goes out in the same write as the message.
  */
 export function prepareServer(session: Session, server: ServerConnection): void {
+  const { client } = session
+  const { parameters, residue } = server
   const statements: string[] = []
   if (server.lastLessee !== session) {
-    session.parametersBefore = server.parameters
-    if (server.residue !== 0) forgetResidue(server, statements)
+    if (residue !== 0) forgetResidue(server, statements)
     server.lastLessee = session
   }
-  applyParameters(session, server, statements)
-}
-
-/** Sends `statements` and whatever gives the server the client's parameters. */
-function applyParameters(session: Session, server: ServerConnection, statements: string[]): void {
-  const { client } = session
   if (client.parameters.equals(server.parameters)) {
     server.parameters = client.parameters
   } else {
@@ -34,7 +29,10 @@ function applyParameters(session: Session, server: ServerConnection, statements:
   }
   if (statements.length === 0) return
   server.send(encodeQuery(statements.join(';')))
-  server.tracker.push(Reply.Query, ReplyAction.Skip).effect = Effect.ApplyParameters
+  const entry = server.tracker.push(Reply.Query, ReplyAction.Skip)
+  entry.effect = Effect.ApplyParameters
+  entry.parameters = parameters
+  entry.residue = residue
 }
 
 function forgetResidue(server: ServerConnection, statements: string[]): void {
@@ -67,14 +65,15 @@ export function noteParameter(
   const known = client.parameters.get(name) === value
   client.parameters = client.parameters.with(name, value)
   if (session.phase === SessionPhase.Welcome) return false
-  const injected = server.tracker.head?.action === ReplyAction.Skip
-  return !(injected && known)
+  return !(known && server.tracker.head?.isInjected)
 }
 
 /**
+ * At the end of a batch behind which nothing has been sent yet.
+ *
  * After RESET and DISCARD ALL PostgreSQL has the values of the startup message again. The server's are its
- * own defaults, for it was not started by this client: the client's are applied again behind what it has
- * sent so far, inside its transaction if it is in one, and it is told so in front of its ReadyForQuery.
+ * own defaults, for it was not started by this client: the client's are applied again, inside its
+ * transaction if it is in one, and it is told so in front of its ReadyForQuery.
  */
 export function restoreStartupValues(session: Session, server: ServerConnection): void {
   const { client, context, pool } = session
@@ -93,7 +92,7 @@ export function restoreStartupValues(session: Session, server: ServerConnection)
       client.send(encodeParameterStatus(spelling, value))
     }
   }
-  if (server.transactionStatus !== TransactionStatus.Failed) applyParameters(session, server, [])
+  if (server.transactionStatus !== TransactionStatus.Failed) prepareServer(session, server)
 }
 
 /** True if a RESET has just taken this parameter to a default that is not this client's. */

@@ -1,5 +1,5 @@
 import { CLOSE_COMPLETE, PARSE_COMPLETE } from '../protocol/responses.ts'
-import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
+import { Effect, type OwedReply, Reply } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import type { Session } from './session.ts'
 
@@ -23,6 +23,8 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
     if (name.closed) session.statements?.remove(name)
   } else if (effect === Effect.Evict && entry.evicted !== null) {
     server.statements?.forget(entry.evicted)
+  } else if (effect === Effect.Discard) {
+    session.discarding = false
   } else if (effect === Effect.Duplicate) {
     // The server did not have the statement after all, and now has another text under its name.
     server.usable = false
@@ -36,7 +38,13 @@ export function undo(session: Session, server: ServerConnection, entry: OwedRepl
     // The server still has the one before, whose text is not kept any more.
     server.unnamedOwner = entry.unnamedOwner
     session.unnamed.clear()
-  } else if (entry.reply === Reply.Query && entry.unnamedOwner !== null) {
+  } else if (effect === Effect.ApplyParameters) {
+    server.parameters = entry.parameters ?? server.parameters
+    server.residue |= entry.residue
+  } else if (effect === Effect.Discard) {
+    session.discarding = false
+  } else if (entry.unnamedOwner !== null) {
+    // A Query or Close that would have destroyed the unnamed statement.
     server.unnamedOwner = entry.unnamedOwner
     if (entry.unnamedOwner === session) session.unnamed.restore()
   } else if (effect === Effect.Prepare) {
@@ -62,9 +70,4 @@ export function emitSynthesised(session: Session, server: ServerConnection): voi
     session.client.send(entry.reply === Reply.Parse ? PARSE_COMPLETE : CLOSE_COMPLETE)
     session.recorder.replied = true
   }
-}
-
-/** True if the pooler asked, so that the client must not see the reply. */
-export function isInjected(entry: OwedReply | null): boolean {
-  return entry !== null && entry.action === ReplyAction.Skip
 }

@@ -133,11 +133,11 @@ class NodeConnection implements Connection {
     this.#readAddress()
     socket.on('connect', () => this.#readAddress())
     socket.on('drain', () => this.#handler?.onDrain())
-    socket.on('end', () => this.#inTurn((handler) => handler.onEnd()))
+    socket.on('end', () => this.#tell((handler) => handler.onEnd()))
     socket.on('error', (error) => {
       this.#error = error
     })
-    socket.on('close', () => this.#inTurn((handler) => handler.onClose(this.#error)))
+    socket.on('close', () => this.#tell((handler) => handler.onClose(this.#error)))
   }
 
   readThroughEvents(): void {
@@ -186,7 +186,7 @@ class NodeConnection implements Connection {
     }
   }
 
-  #inTurn(event: (handler: SocketHandler) => void): void {
+  #tell(event: (handler: SocketHandler) => void): void {
     if (this.#handler !== null) event(this.#handler)
   }
 }

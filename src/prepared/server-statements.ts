@@ -16,6 +16,9 @@ export class ServerStatement {
   }
 }
 
+/** Texts of one server; more than the longest statement that a client may prepare. */
+const MAX_TEXT_BYTES = 17 * 1024 * 1024
+
 /**
  * ServerStatements: what one server connection has prepared, least recently used first out. Owned by the
  * ServerConnection. It only keeps the books; the Close for an evicted statement is sent by its caller.
@@ -30,6 +33,8 @@ export class ServerStatements {
     this.#registry = registry
     this.#entries = new LRUCache({
       max,
+      maxSize: MAX_TEXT_BYTES,
+      sizeCalculation: (entry) => Math.max(1, entry.statement.textBytes),
       dispose: (entry, _name, reason) => {
         if (reason === 'evict') this.#evicted.push(entry)
       },
