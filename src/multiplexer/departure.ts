@@ -46,7 +46,10 @@ export function closeIfAnswered(session: Session): void {
   if (server !== null && phase === SessionPhase.Active) {
     const { tracker } = server
     const answerComes =
-      tracker.length > 0 && !tracker.batchOpen && !tracker.copyIn && !client.framer.midMessage
+      tracker.length > 0 &&
+      !tracker.batchOpen &&
+      !(tracker.copyIn && !tracker.copyEndSent) &&
+      !client.framer.midMessage
     if (answerComes || session.heldForReply) return
   }
   client.close(session.pendingError?.message ?? 'client closed the connection', session.pendingError)
@@ -62,7 +65,7 @@ export function startDeparture(session: Session, server: ServerConnection): void
     server.close(new PoolerError(SqlState.ConnectionFailure, 'client left in the middle of a message'))
     return
   }
-  if (tracker.copyIn) abandonCopy(server)
+  if (tracker.copyIn && !tracker.copyEndSent) abandonCopy(server)
   else if (tracker.batchOpen) {
     // Without its Sync a batch does not commit; PostgreSQL would roll it back when the connection ends.
     if (!session.skipToSync) {

@@ -5,6 +5,7 @@ import { encodeQuery, STATEMENT } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { FrontendType, frontendTypeName, HEADER_BYTES } from '../protocol/message-type.ts'
 import { READY_IDLE } from '../protocol/responses.ts'
+import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { leave } from './departure.ts'
@@ -103,6 +104,7 @@ function execute(session: Session, server: ServerConnection): Verdict {
   if (session.boundName === null && session.unnamed.discards) {
     noteDiscard(session, server)
     entry.effect = Effect.Discard
+    entry.name = session.unnamed.deallocates
   }
   return Verdict.Forward
 }
@@ -149,6 +151,8 @@ function query(
     }
   }
   if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard) noteDiscard(session, server)
+  // PostgreSQL answers the statement after such a mixture with an internal error: not the next client's.
+  if (server.tracker.batchOpen && server.transactionStatus === TransactionStatus.Idle) server.usable = false
   if (setsParameters(buffer, start + HEADER_BYTES, end)) server.residue |= Residue.Settings
   const entry = oweQuery(session, server)
   if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal

@@ -10,7 +10,7 @@ import { isDone, releaseServer } from './leasing.ts'
 import { repeatBatch } from './repeat-batch.ts'
 import { errorResponse } from './server-errors.ts'
 import { type Session, SessionPhase } from './session.ts'
-import { noteParameter, restoreStartupValues } from './session-parameters.ts'
+import { noteParameter, parametersApplied, restoreStartupValues } from './session-parameters.ts'
 import { emitSynthesised, settle } from './settle.ts'
 import { continueWelcome } from './welcome.ts'
 
@@ -60,8 +60,11 @@ export function fromServer(
       return Verdict.Drop
     case BackendType.CopyInResponse:
       server.tracker.copyIn = true
-      if (session.phase === SessionPhase.Leaving) abandonCopy(server)
-      else if (session.leavingSinceMs > 0) session.client.close('client closed the connection')
+      if (session.phase === SessionPhase.Leaving) {
+        if (!server.tracker.copyEndSent) abandonCopy(server)
+      } else {
+        closeIfAnswered(session)
+      }
       return pass(session, server)
     case BackendType.CopyOutResponse:
     case BackendType.ParameterDescription:
@@ -187,13 +190,7 @@ function discardStatements(session: Session, server: ServerConnection): void {
 /** DEALLOCATE of one name succeeded: on a decoy, on what SQL has prepared, or on a name that is ours. */
 function deallocated(session: Session, server: ServerConnection): void {
   const { head } = server.tracker
-  const { unnamed } = session
-  const name =
-    head?.effect === Effect.Deallocate
-      ? head.name
-      : head?.effect === Effect.Discard
-        ? unnamed.deallocates
-        : null
+  const name = head?.name ?? null
   session.discarding = false
   if (name !== null) {
     if (!name.closed) session.statements?.remove(name)
@@ -224,6 +221,8 @@ function readyForQuery(
   } else {
     tracker.shift()
     settle(session, server, head)
+    if (head.effect === Effect.ApplyParameters && session.phase <= SessionPhase.Active)
+      parametersApplied(session, server)
   }
   if (head !== null && head.batch >= session.discardBatch) session.discarding = false
   if (session.resetSeen && tracker.length === 0) restoreStartupValues(session, server)

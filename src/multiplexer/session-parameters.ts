@@ -1,6 +1,7 @@
 import { encodeQuery } from '../protocol/extended-query.ts'
 import { encodeParameterStatus } from '../protocol/responses.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
+import type { ParameterSet } from '../server/parameter-set.ts'
 import { parameterChange } from '../server/parameter-status.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
@@ -12,18 +13,22 @@ import { type Session, SessionPhase } from './session.ts'
  */
 export function prepareServer(session: Session, server: ServerConnection): void {
   const { client } = session
-  const { parameters, residue } = server
+  const { parameters, residue, lastLessee } = server
   const statements: string[] = []
-  if (server.lastLessee !== session) {
-    if (residue !== 0) forgetResidue(server, statements)
-    server.lastLessee = session
+  server.lastLessee = session
+  let before = parameters
+  if (residue !== 0 && lastLessee !== session) {
+    server.residue = 0
+    forgetResidue(server, residue, statements)
+    if ((residue & Residue.Settings) !== 0) before = server.defaults
   }
-  if (client.parameters.equals(server.parameters)) {
+  if (before === parameters && client.parameters.equals(parameters)) {
     server.parameters = client.parameters
   } else {
-    const change = parameterChange(client.parameters, server.parameters, server.reported)
+    const change = parameterChange(client.parameters, before, server.reported)
     client.parameters = change.client
-    server.parameters = change.server
+    // What the server reports is what it has, and it will report what changes.
+    server.parameters = change.server.withAll(reportedOf(server, parameters))
     if (change.sql !== '') statements.push(change.sql)
     if (change.notices.length > 0 && session.phase !== SessionPhase.Welcome) client.send(change.notices)
   }
@@ -35,9 +40,21 @@ export function prepareServer(session: Session, server: ServerConnection): void 
   entry.residue = residue
 }
 
-function forgetResidue(server: ServerConnection, statements: string[]): void {
-  const { residue } = server
-  server.residue = 0
+/** The Query that applies the parameters has succeeded: the client's are spelt as the server spells them. */
+export function parametersApplied(session: Session, server: ServerConnection): void {
+  session.client.parameters = session.client.parameters.withAll(reportedOf(server, server.parameters))
+}
+
+function reportedOf(server: ServerConnection, parameters: ParameterSet): ReadonlyMap<string, string> {
+  const values = new Map<string, string>()
+  for (const name of server.reported.keys()) {
+    const value = parameters.get(name)
+    if (value !== undefined) values.set(name, value)
+  }
+  return values
+}
+
+function forgetResidue(server: ServerConnection, residue: number, statements: string[]): void {
   if ((residue & Residue.Listening) !== 0) statements.push('UNLISTEN *')
   if ((residue & Residue.Cursors) !== 0) statements.push('CLOSE ALL')
   if ((residue & Residue.Prepared) !== 0) {
@@ -46,7 +63,6 @@ function forgetResidue(server: ServerConnection, statements: string[]): void {
   }
   if ((residue & Residue.Settings) !== 0) {
     statements.push('SET SESSION AUTHORIZATION DEFAULT', 'RESET ROLE', 'RESET ALL')
-    server.parameters = server.defaults
   }
 }
 
@@ -76,6 +92,8 @@ export function noteParameter(
  * transaction if it is in one, and it is told so in front of its ReadyForQuery.
  */
 export function restoreStartupValues(session: Session, server: ServerConnection): void {
+  // In a failed transaction nothing can be applied; it ends with the RESET undone.
+  if (server.transactionStatus === TransactionStatus.Failed) return
   const { client, context, pool } = session
   session.resetSeen = false
   for (const [name, wanted] of client.startupParameters) {
@@ -92,7 +110,7 @@ export function restoreStartupValues(session: Session, server: ServerConnection)
       client.send(encodeParameterStatus(spelling, value))
     }
   }
-  if (server.transactionStatus !== TransactionStatus.Failed) prepareServer(session, server)
+  prepareServer(session, server)
 }
 
 /** True if a RESET has just taken this parameter to a default that is not this client's. */

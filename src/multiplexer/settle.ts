@@ -10,19 +10,19 @@ import type { Session } from './session.ts'
 
 /** The reply has arrived, or is being synthesised at its place. */
 export function settle(session: Session, server: ServerConnection, entry: OwedReply): void {
-  const { effect, name, statement } = entry
+  const { effect, name, onServer } = entry
   if (effect === Effect.None || effect === Effect.Use) return
   if (effect === Effect.Prepare) {
-    if (statement !== null) {
-      server.statements?.settle(statement)
-      session.pool.knownStatements.add(statement)
+    if (onServer !== null) {
+      onServer.outstanding = false
+      session.pool.knownStatements.add(onServer.statement)
     }
     if (name !== null) name.outstanding -= 1
   } else if (effect === Effect.Unname && name !== null) {
     name.outstanding -= 1
     if (name.closed) session.statements?.remove(name)
-  } else if (effect === Effect.Evict && entry.evicted !== null) {
-    server.statements?.forget(entry.evicted)
+  } else if (effect === Effect.Evict && onServer !== null) {
+    server.statements?.forget(onServer)
   } else if (effect === Effect.Discard) {
     session.discarding = false
   } else if (effect === Effect.Duplicate) {
@@ -33,7 +33,7 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
 
 /** The server skipped or refused the message. */
 export function undo(session: Session, server: ServerConnection, entry: OwedReply): void {
-  const { effect, name, statement } = entry
+  const { effect, name, onServer } = entry
   if (effect === Effect.PrepareUnnamed) {
     // The server still has the one before, whose text is not kept any more.
     server.unnamedOwner = entry.unnamedOwner
@@ -48,7 +48,7 @@ export function undo(session: Session, server: ServerConnection, entry: OwedRepl
     server.unnamedOwner = entry.unnamedOwner
     if (entry.unnamedOwner === session) session.unnamed.restore()
   } else if (effect === Effect.Prepare) {
-    if (statement !== null) server.statements?.remove(statement)
+    if (onServer !== null) server.statements?.undo(onServer)
     if (name !== null) {
       name.outstanding -= 1
       session.statements?.remove(name)
@@ -56,8 +56,8 @@ export function undo(session: Session, server: ServerConnection, entry: OwedRepl
   } else if (effect === Effect.Unname && name !== null) {
     name.outstanding -= 1
     session.statements?.restore(name)
-  } else if (effect === Effect.Evict && entry.evicted !== null) {
-    server.statements?.restore(entry.evicted)
+  } else if (effect === Effect.Evict && onServer !== null) {
+    server.statements?.restore(onServer)
   }
 }
 

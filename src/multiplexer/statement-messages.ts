@@ -46,8 +46,7 @@ export function parse(
     return parseDuplicate(session, server, existing, buffer, nameEnd, end)
   }
   const statement = acquire(session, buffer, nameEnd, end)
-  const onServer = server.statements.find(statement)
-  if (onServer?.outstanding && onServer.batch !== tracker.batch) {
+  if (server.statements.isUnsettled(statement, tracker.batch)) {
     context.registry.releaseName(statement)
     return hold(session, server)
   }
@@ -56,7 +55,9 @@ export function parse(
   name.outstanding = 1
   name.batch = tracker.batch
   // In a failed transaction PostgreSQL refuses most Parse messages: only it knows which.
-  const skips = onServer?.epoch === statement.epoch && server.transactionStatus !== TransactionStatus.Failed
+  const skips =
+    server.statements.find(statement)?.epoch === statement.epoch &&
+    server.transactionStatus !== TransactionStatus.Failed
   if (skips) {
     const entry = tracker.push(Reply.Parse, ReplyAction.Synthesise)
     entry.effect = Effect.Prepare

@@ -24,6 +24,7 @@ export interface ParameterChange {
   /** ParameterStatus messages for the client, whose set becomes `client`. */
   readonly notices: Buffer
   readonly client: ParameterSet
+  /** Unreported parameters are as they will be; reported ones change when the server says so. */
   readonly server: ParameterSet
 }
 
@@ -57,7 +58,7 @@ export function parameterChange(
   for (const [name, value] of client.values) {
     if (server.get(name) === value || READ_ONLY_PARAMETERS.has(name)) continue
     settings.push(`pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`)
-    applied = applied.with(name, value)
+    if (!reported.has(name)) applied = applied.with(name, value)
   }
   if (settings.length > 0) statements.push(`SELECT ${settings.join(', ')}`)
   return { sql: statements.join(';'), notices: notices.take(), client: told, server: applied }

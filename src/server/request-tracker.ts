@@ -52,11 +52,11 @@ export type ReplyAction = (typeof ReplyAction)[keyof typeof ReplyAction]
 /** What becomes true when the reply arrives, and is undone when the server never gets to the message. */
 export const Effect = {
   None: 0,
-  /** Parse: `statement` is on the server; `name`, if any, is the client's. */
+  /** Parse: `onServer` is on the server; `name`, if any, is the client's. */
   Prepare: 1,
   /** Close of a client's `name`. */
   Unname: 2,
-  /** Close of the evicted server entry `evicted`. */
+  /** Close of the evicted server entry `onServer`. */
   Evict: 3,
   /** Bind or Describe of `statement`. */
   Use: 4,
@@ -88,7 +88,8 @@ export class OwedReply {
   effect: Effect = Effect.None
   statement: Statement | null = null
   name: ClientStatement | null = null
-  evicted: ServerStatement | null = null
+  /** Prepare and Evict: the server's entry. */
+  onServer: ServerStatement | null = null
   /** Whose unnamed statement the server had before this message, which destroys or replaces it. */
   unnamedOwner: object | null = null
   /** For ApplyParameters: what the server had before, in case the query fails or is skipped. */
@@ -146,7 +147,7 @@ export class RequestTracker {
     entry.effect = Effect.None
     entry.statement = null
     entry.name = null
-    entry.evicted = null
+    entry.onServer = null
     entry.unnamedOwner = null
     entry.batch = this.batch
     if (endsBatch(reply)) {
@@ -201,6 +202,12 @@ export class RequestTracker {
     }
     if (others === 0) this.#dropBehindHead(count - 1)
     return { syncs, others, ended }
+  }
+
+  /** The end of a COPY's data has been sent already. */
+  get copyEndSent(): boolean {
+    for (let i = 1; i < this.#length; i++) if (this.at(i).reply === Reply.CopyEnd) return true
+    return false
   }
 
   /** Forgets everything that is owed, newest first. */
