@@ -21,7 +21,7 @@ const WARM_UP = ['select-simple-50', 'select-prepared-50']
 
 async function main(options: BenchOptions): Promise<void> {
   const workloads = chosen(options.only)
-  const pgbench = await programVersion('pgbench')
+  const pgbench = await programVersion('pgbench', 'pgbench')
   const pgbouncer = await findPgbouncer(options.pgbouncer)
   const notes = missing(pgbench, pgbouncer)
   for (const note of notes) say(note)
@@ -58,7 +58,7 @@ async function main(options: BenchOptions): Promise<void> {
     )
     const rows: Row[] = []
     for (const workload of workloads) {
-      say(`${workload.id}: ${workload.title}, ${workload.clients} clients`)
+      say(`${workload.id}: ${workload.title}, clients: ${workload.clients}`)
       const row = await measureWorkload(workload, stage.targets, measuring)
       for (const problem of problems(row)) notes.push(problem)
       rows.push(row)
@@ -90,7 +90,7 @@ function chosen(only: readonly string[]): readonly Workload[] {
 
 async function findPgbouncer(path: string | undefined): Promise<PgbouncerProgram | null> {
   const command = path ?? 'pgbouncer'
-  const version = await programVersion(command)
+  const version = await programVersion(command, 'pgbouncer')
   if (version !== null) return { command, version }
   if (path !== undefined) throw new Error(`${path} is not a PgBouncer that can be run`)
   return null

@@ -16,7 +16,7 @@ export async function makeStamp(programs: Pick<Stamp, 'pgbench' | 'pgbouncer'>):
     date: new Date().toISOString(),
     commit: await commit(),
     node: process.versions.node,
-    postgres: (await programVersion(binaries.postgres)) ?? 'unknown',
+    postgres: (await programVersion(binaries.postgres, 'postgres')) ?? 'unknown',
     pooler: version,
     ...programs,
     cpu: first?.model.trim() ?? 'unknown',

@@ -109,16 +109,15 @@ export class Pooler {
         .listen({ host, port: pooler.listen_port, backlog: pooler.listen_backlog }, (connection) =>
           multiplexer.accept(connection),
         )
-        .catch((error: unknown) => {
+        .catch(async (error: unknown) => {
+          await Promise.all(this.#listeners.map((open) => open.close()))
           throw cannotListen(host, pooler.listen_port, error)
         })
       this.#listeners.push(listener)
       this.#log.info({ host: listener.host, port: listener.port }, 'listening')
     }
     this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
-    this.#janitor.add((nowMs) => {
-      for (const pool of this.#pools) pool.tick(nowMs)
-    })
+    this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
     this.#janitor.start()
   }
 

@@ -45,9 +45,13 @@ export function runProgram(
   })
 }
 
-/** The version that a program prints, "15.8" of "pgbench (PostgreSQL) 15.8 (Debian ...)"; null if it is missing. */
-export async function programVersion(command: string): Promise<string | null> {
+/**
+ * The version that a program prints, "15.8" of "pgbench (PostgreSQL) 15.8 (Debian ...)"; null if the program is
+ * missing or does not call itself `name`.
+ */
+export async function programVersion(command: string, name: string): Promise<string | null> {
   const output = await runProgram(command, ['--version']).catch(() => null)
   if (output === null || output.exitCode !== 0) return null
+  if (!output.stdout.toLowerCase().startsWith(name)) return null
   return /\d+(\.\d+)*\w*/.exec(output.stdout)?.[0] ?? null
 }

@@ -63,7 +63,7 @@ function throughputColumns(result: BenchResult): Column[] {
     columns.push({ head: 'CPU per transaction, pooler', cell: (row) => cpu(row, 'pooler') })
   }
   if (measuresCpu(result, 'pgbouncer')) {
-    columns.push({ head: 'PgBouncer', cell: (row) => cpu(row, 'pgbouncer') })
+    columns.push({ head: 'CPU per transaction, PgBouncer', cell: (row) => cpu(row, 'pgbouncer') })
   }
   return columns
 }

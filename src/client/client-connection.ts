@@ -16,6 +16,8 @@ export interface ClientHandler {
   onClientChunkEnd(): void
   /** The socket to the client is full, or has drained again. */
   onClientCongestion(congested: boolean): void
+  /** The client broke the protocol; nothing of what it sends is delivered any more. */
+  onClientError(error: PoolerError): void
   /** The client will send nothing more, but may still read. */
   onClientEnd(): void
   /** The connection is closed, by whoever; called once. */
@@ -148,10 +150,13 @@ export class ClientConnection implements WireOwner, MessageHandler {
   }
 
   onCongested(): void {
+    // A client that does not read may not ask for more, as with PostgreSQL.
+    this.wire.pause(PauseReason.OutputFull)
     this.handler.onClientCongestion(true)
   }
 
   onDrained(): void {
+    this.wire.resume(PauseReason.OutputFull)
     this.handler.onClientCongestion(false)
   }
 
@@ -166,6 +171,7 @@ export class ClientConnection implements WireOwner, MessageHandler {
   /** A client's mistake costs its own connection; anything else is ours and must not be hidden. */
   #caught(error: unknown): void {
     if (!(error instanceof PoolerError)) throw error
-    this.fail(error)
+    this.framer.stop()
+    if (this.state !== ClientState.Closed) this.handler.onClientError(error)
   }
 }

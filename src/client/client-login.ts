@@ -16,6 +16,7 @@ import {
   startupPacketBytes,
 } from '../protocol/startup.ts'
 import { parseStartupOptions } from '../protocol/startup-options.ts'
+import { READ_ONLY_PARAMETERS } from '../server/parameter-status.ts'
 import type { ClientConnection, ClientHandler, StartupHandler } from './client-connection.ts'
 
 /** What a login needs from the rest of the pooler. */
@@ -282,6 +283,10 @@ export class ClientLogin implements ClientHandler, StartupHandler {
 
   onClientCongestion(): void {}
 
+  onClientError(error: PoolerError): void {
+    this.#client.fail(error)
+  }
+
   onClientEnd(): void {
     if (this.#canceling) return
     this.#client.close('client closed the connection during login')
@@ -305,6 +310,10 @@ function sessionParameters(
   for (const [spelling, value] of message.parameters) {
     const name = spelling.toLowerCase()
     if (!NOT_SESSION_PARAMETERS.has(name)) parameters.set(name, value)
+  }
+  for (const name of parameters.keys()) {
+    if (READ_ONLY_PARAMETERS.has(name))
+      throw new PoolerError('55P02', `parameter "${name}" cannot be changed`)
   }
   for (const name of ignored) parameters.delete(name.toLowerCase())
   return parameters

@@ -5,7 +5,7 @@ import { encodeDescribeStatement, encodeQuery, SYNC } from '../protocol/extended
 import { FrontendType } from '../protocol/message-type.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
-import type { ServerConnection } from '../server/server-connection.ts'
+import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { isDone, releaseServer } from './leasing.ts'
 import { type Session, SessionPhase } from './session.ts'
 
@@ -21,6 +21,8 @@ const GIVE_UP_AFTER_MS = 10_000
 /** Results that nobody wants are read up to this. */
 const MAX_DRAINED_BYTES = 64 * 1024 * 1024
 
+/** Stands for a session that is gone. */
+const ANYBODY: object = Object.freeze({})
 const ROLLBACK = encodeQuery('ROLLBACK')
 /** Describe of a statement that no server has: an error that rolls back what a batch has done so far. */
 const PROVOKE_ERROR = encodeDescribeStatement('pooler_no_such_statement')
@@ -32,16 +34,25 @@ const COPY_FAIL = new BodyWriter().begin(FrontendType.CopyFail).cstring('the cli
  * that waits for a server has nothing running: its place in the queue is for those who still want one.
  */
 export function leave(session: Session): void {
-  const { server, client } = session
   if (session.leavingSinceMs > 0) return
   session.leavingSinceMs = Date.now()
-  const answerComes =
-    server !== null &&
-    server.tracker.length > 0 &&
-    !server.tracker.batchOpen &&
-    !server.tracker.copyIn &&
-    !client.framer.midMessage
-  if (!answerComes) client.close('client closed the connection')
+  closeIfAnswered(session)
+}
+
+/** Closes a client that is leaving once nothing more is to come for it. */
+export function closeIfAnswered(session: Session): void {
+  const { server, client, phase } = session
+  if (session.leavingSinceMs === 0 || phase > SessionPhase.Active) return
+  if (server !== null && phase === SessionPhase.Active) {
+    const { tracker } = server
+    const answerComes =
+      tracker.length > 0 &&
+      !tracker.batchOpen &&
+      !(tracker.copyIn && !tracker.copyEndSent) &&
+      !client.framer.midMessage
+    if (answerComes || session.heldForReply) return
+  }
+  client.close(session.pendingError?.message ?? 'client closed the connection', session.pendingError)
 }
 
 /** The client has just gone. */
@@ -54,7 +65,7 @@ export function startDeparture(session: Session, server: ServerConnection): void
     server.close(new PoolerError(SqlState.ConnectionFailure, 'client left in the middle of a message'))
     return
   }
-  if (tracker.copyIn) abandonCopy(server)
+  if (tracker.copyIn && !tracker.copyEndSent) abandonCopy(server)
   else if (tracker.batchOpen) {
     // Without its Sync a batch does not commit; PostgreSQL would roll it back when the connection ends.
     if (!session.skipToSync) {
@@ -83,6 +94,8 @@ export function cleanUpServer(session: Session, server: ServerConnection): void 
   }
   if (session.mode === 'session' && session.context.resetQuery !== '' && !session.resetSent) {
     session.resetSent = true
+    // Startup values that the server does not report may be gone with it, or not.
+    server.residue |= Residue.Settings
     send(server, encodeQuery(session.context.resetQuery))
     return
   }
@@ -92,6 +105,9 @@ export function cleanUpServer(session: Session, server: ServerConnection): void 
     )
     return
   }
+  // Not to be kept alive by the server that it had.
+  server.lastLessee = ANYBODY
+  if (server.unnamedOwner === session) server.unnamedOwner = ANYBODY
   releaseServer(session, server)
   endSession(session)
 }
@@ -119,6 +135,7 @@ export function endSession(session: Session): void {
   if (session.phase === SessionPhase.Ended) return
   session.phase = SessionPhase.Ended
   session.statements?.clear()
+  session.pool.sessions -= 1
   session.context.ended(session, session.closeReason)
 }
 
@@ -127,7 +144,8 @@ function send(server: ServerConnection, query: Buffer): void {
   server.tracker.push(Reply.Query, ReplyAction.Skip).effect = Effect.CleanUp
 }
 
-function sendSync(server: ServerConnection): void {
+/** Ends the batch that a client has left open. */
+export function sendSync(server: ServerConnection): void {
   server.send(SYNC)
   server.tracker.push(Reply.Sync, ReplyAction.Forward)
 }

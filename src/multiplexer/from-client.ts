@@ -1,18 +1,19 @@
+import { randomUUID } from 'node:crypto'
 import { PoolerError, SqlState } from '../errors.ts'
 import { encodeErrorResponse } from '../protocol/error-response.ts'
-import { encodeQuery, SYNC } from '../protocol/extended-query.ts'
+import { encodeQuery, STATEMENT } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { FrontendType, frontendTypeName, HEADER_BYTES } from '../protocol/message-type.ts'
 import { READY_IDLE } from '../protocol/responses.ts'
+import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
-import type { ServerConnection } from '../server/server-connection.ts'
+import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { leave } from './departure.ts'
 import { leaseServer } from './leasing.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import { type Session, SessionPhase } from './session.ts'
 import { bind, close, describe, parse, parseKnown } from './statement-messages.ts'
-import { deallocatedName, head, StatementKind, statementKind } from './statement-text.ts'
-import { DEALLOCATE_DECOY, sendDecoy } from './unnamed-messages.ts'
+import { deallocatedName, head, StatementKind, setsParameters, statementKind } from './statement-text.ts'
 
 /**
  * What becomes of one message of a client: forwarded, rewritten, held until there is a server, answered
@@ -26,18 +27,19 @@ export function fromClient(
   start: number,
   end: number,
 ): Verdict {
-  if (session.leavingSinceMs > 0) return Verdict.Drop
+  if (session.terminated) return Verdict.Drop
+  if (session.repeating) {
+    session.heldForReply = true
+    return Verdict.Hold
+  }
   if (type === FrontendType.Terminate) {
-    session.client.framer.flushRun(start)
+    session.source.flushRun(start)
+    session.terminated = true
     leave(session)
     return Verdict.Drop
   }
   // Before the welcome a client has nothing to say; impatient ones are kept until then.
   if (session.phase === SessionPhase.Welcome) return Verdict.Hold
-  if (session.repeating) {
-    session.heldForReply = true
-    return Verdict.Hold
-  }
   if (session.canceled) return answerCanceled(session, type)
   if (session.skipToSync && type !== FrontendType.Sync) return Verdict.Drop
   const verdict = handle(session, type, total, buffer, start, end)
@@ -66,7 +68,7 @@ function handle(
       if (session.server === null && parseKnown(session, buffer, start, end)) return Verdict.Drop
       break
     case FrontendType.Close:
-      session.client.framer.flushRun(start)
+      session.source.flushRun(start)
       if (session.server === null && closesStatement(buffer, start, end))
         return close(session, null, buffer, start, end)
       break
@@ -77,18 +79,16 @@ function handle(
     case FrontendType.Query:
       return query(session, server, buffer, start, end)
     case FrontendType.Parse:
-      session.client.framer.flushRun(start)
+      session.source.flushRun(start)
       return parse(session, server, buffer, start, end)
     case FrontendType.Bind:
-      session.client.framer.flushRun(start)
+      session.source.flushRun(start)
       return bind(session, server, total, buffer, start, end)
     case FrontendType.Describe:
-      session.client.framer.flushRun(start)
+      session.source.flushRun(start)
       return describe(session, server, total, buffer, start, end)
     case FrontendType.Execute:
-      if (session.unnamed.discards) noteDiscard(session, server)
-      server.tracker.push(Reply.Execute, ReplyAction.Forward)
-      return Verdict.Forward
+      return execute(session, server)
     case FrontendType.Close:
       return close(session, server, buffer, start, end)
     case FrontendType.FunctionCall:
@@ -97,6 +97,16 @@ function handle(
     default:
       throw new PoolerError(SqlState.ProtocolViolation, `unexpected ${frontendTypeName(type)} message`)
   }
+}
+
+function execute(session: Session, server: ServerConnection): Verdict {
+  const entry = server.tracker.push(Reply.Execute, ReplyAction.Forward)
+  if (session.boundName === null && session.unnamed.discards) {
+    noteDiscard(session, server)
+    entry.effect = Effect.Discard
+    entry.name = session.unnamed.deallocates
+  }
+  return Verdict.Forward
 }
 
 /** Without a server nothing can be owed: the answer to a lone Sync is known. */
@@ -126,19 +136,13 @@ function query(
   start: number,
   end: number,
 ): Verdict {
-  const { tracker } = server
   const kind = statementKind(buffer, start + HEADER_BYTES, end)
   if (kind === StatementKind.DeallocateName && session.statements !== null) {
     const name = session.statements.get(deallocatedName(head(buffer, start + HEADER_BYTES, end)) ?? '')
-    session.client.framer.flushRun(start)
+    session.source.flushRun(start)
     if (mustWait(session, server, name)) return hold(session, server)
     if (name !== undefined && !name.closed) {
-      // A batch of its own: a simple query must not be in the way of an extended error.
-      sendDecoy(server)
-      tracker.push(Reply.Parse, ReplyAction.Skip).effect = Effect.Decoy
-      server.send(SYNC)
-      tracker.push(Reply.Sync, ReplyAction.Skip)
-      server.send(encodeQuery(DEALLOCATE_DECOY))
+      server.send(encodeQuery(decoyQuery()))
       noteDiscard(session, server)
       const entry = oweQuery(session, server)
       entry.effect = Effect.Deallocate
@@ -147,6 +151,9 @@ function query(
     }
   }
   if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard) noteDiscard(session, server)
+  // PostgreSQL answers the statement after such a mixture with an internal error: not the next client's.
+  if (server.tracker.batchOpen && server.transactionStatus === TransactionStatus.Idle) server.usable = false
+  if (setsParameters(buffer, start + HEADER_BYTES, end)) server.residue |= Residue.Settings
   const entry = oweQuery(session, server)
   if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
   else if (kind === StatementKind.SetDefault) entry.effect = Effect.SetDefault
@@ -210,8 +217,16 @@ function record(
   if (type === FrontendType.Sync) recorder.complete = true
 }
 
-const STATEMENT_LETTER = 0x53 // 'S'
+/**
+ * A statement that is deallocated in place of the client's, which others may use: the reply is PostgreSQL's
+ * own, with its effect on the transaction. The reply to PREPARE is dropped (from-server.ts). The name is new
+ * each time, in case a cancel hits between the two commands.
+ */
+function decoyQuery(): string {
+  const name = `pooler_decoy_${randomUUID().replaceAll('-', '')}`
+  return `PREPARE ${name} AS SELECT 1;DEALLOCATE ${name}`
+}
 
 function closesStatement(buffer: Buffer, start: number, end: number): boolean {
-  return buffer[start + HEADER_BYTES] === STATEMENT_LETTER && buffer[end - 1] === 0
+  return buffer[start + HEADER_BYTES] === STATEMENT && buffer[end - 1] === 0
 }

@@ -5,13 +5,13 @@ import { commandTag } from '../protocol/responses.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, endsBatch, Reply } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
-import { abandonCopy, cleanUpServer } from './departure.ts'
+import { abandonCopy, cleanUpServer, closeIfAnswered } from './departure.ts'
 import { isDone, releaseServer } from './leasing.ts'
 import { repeatBatch } from './repeat-batch.ts'
 import { errorResponse } from './server-errors.ts'
 import { type Session, SessionPhase } from './session.ts'
-import { noteParameter, restoreStartupValues } from './session-parameters.ts'
-import { emitSynthesised, isInjected, settle } from './settle.ts'
+import { noteParameter, parametersApplied, restoreStartupValues } from './session-parameters.ts'
+import { emitSynthesised, settle } from './settle.ts'
 import { continueWelcome } from './welcome.ts'
 
 /**
@@ -60,8 +60,11 @@ export function fromServer(
       return Verdict.Drop
     case BackendType.CopyInResponse:
       server.tracker.copyIn = true
-      if (session.phase === SessionPhase.Leaving) abandonCopy(server)
-      else if (session.leavingSinceMs > 0) session.client.close('client closed the connection')
+      if (session.phase === SessionPhase.Leaving) {
+        if (!server.tracker.copyEndSent) abandonCopy(server)
+      } else {
+        closeIfAnswered(session)
+      }
       return pass(session, server)
     case BackendType.CopyOutResponse:
     case BackendType.ParameterDescription:
@@ -76,7 +79,7 @@ export function fromServer(
 }
 
 function pass(session: Session, server: ServerConnection): Verdict {
-  if (isInjected(server.tracker.head)) return Verdict.Drop
+  if (server.tracker.head?.isInjected) return Verdict.Drop
   session.recorder.replied = true
   return Verdict.Forward
 }
@@ -93,7 +96,7 @@ function reply(
   const { tracker } = server
   if (tracker.head?.reply !== kind) throw unexpected(type, server)
   const entry = tracker.shift()
-  const injected = isInjected(entry)
+  const injected = entry.isInjected
   if (entry.effect !== Effect.None) settle(session, server, entry)
   if (!injected) session.recorder.replied = true
   if (tracker.nextIsSynthesised) {
@@ -112,6 +115,9 @@ function commandComplete(
 ): Verdict {
   const { tracker } = server
   if (tracker.copyIn) tracker.endCopy()
+  // The first half of the query that stands for a DEALLOCATE.
+  if (tracker.head?.effect === Effect.Deallocate && commandTag(buffer, start, end) === 'PREPARE')
+    return Verdict.Drop
   noteTag(session, server, buffer, start, end)
   if (tracker.head?.reply === Reply.Execute) {
     return reply(session, server, Reply.Execute, BackendType.CommandComplete, start, end)
@@ -138,8 +144,9 @@ function noteTag(
     first === 0x52
   if (!suspicious) return
   const { head } = server.tracker
-  if (isInjected(head)) return
-  switch (commandTag(buffer, start, end)) {
+  if (head?.isInjected) return
+  const tag = commandTag(buffer, start, end)
+  switch (tag) {
     case 'SET':
       if (head?.effect === Effect.SetDefault) session.resetSeen = true
       else if (head?.effect !== Effect.SetLocal) server.residue |= Residue.Settings
@@ -168,6 +175,9 @@ function noteTag(
     case 'DEALLOCATE':
       deallocated(session, server)
       break
+    default:
+      // DISCARD PLANS and its like.
+      if (tag.startsWith('DISCARD')) session.discarding = false
   }
 }
 
@@ -177,12 +187,18 @@ function discardStatements(session: Session, server: ServerConnection): void {
   session.discarding = false
 }
 
-/** DEALLOCATE of one name succeeded, on a decoy. */
+/** DEALLOCATE of one name succeeded: on a decoy, on what SQL has prepared, or on a name that is ours. */
 function deallocated(session: Session, server: ServerConnection): void {
   const { head } = server.tracker
-  const name = head?.effect === Effect.Deallocate ? head.name : session.unnamed.deallocates
-  if (name !== null && !name.closed) session.statements?.remove(name)
+  const name = head?.name ?? null
   session.discarding = false
+  if (name !== null) {
+    if (!name.closed) session.statements?.remove(name)
+  } else if ((server.residue & Residue.Prepared) === 0) {
+    // Somebody has read the names of the registry: nothing is certain about this server any more.
+    server.statements?.clearSettled()
+    server.usable = false
+  }
 }
 
 function readyForQuery(
@@ -194,7 +210,7 @@ function readyForQuery(
 ): Verdict {
   const { tracker, framer } = server
   const { head } = tracker
-  const injected = isInjected(head)
+  const injected = head?.isInjected ?? false
   server.transactionStatus = buffer[start + HEADER_BYTES] as TransactionStatus
   framer.flushRun(start)
   if (head === null || !endsBatch(head.reply)) {
@@ -205,12 +221,18 @@ function readyForQuery(
   } else {
     tracker.shift()
     settle(session, server, head)
+    if (head.effect === Effect.ApplyParameters && session.phase <= SessionPhase.Active)
+      parametersApplied(session, server)
   }
   if (head !== null && head.batch >= session.discardBatch) session.discarding = false
-  if (session.resetSeen) restoreStartupValues(session, server)
+  if (session.resetSeen && tracker.length === 0) restoreStartupValues(session, server)
   if (!injected) session.client.send(buffer, start, end)
   emitSynthesised(session, server)
   if (head?.effect === Effect.Repeat) repeatBatch(session)
+  if (session.cancelWanted && !tracker.head?.isInjected) {
+    session.cancelWanted = false
+    void session.context.cancelServer(session, server)
+  }
   afterReady(session, server)
   return Verdict.Drop
 }
@@ -238,7 +260,7 @@ function afterReady(session: Session, server: ServerConnection): void {
   // The client waits for this answer to say more; the end of its chunk decides.
   if (session.heldForReply) return
   if (session.leavingSinceMs > 0) {
-    session.client.close('client closed the connection')
+    closeIfAnswered(session)
     return
   }
   if (session.mode !== 'session' && isDone(session, server)) releaseServer(session, server)

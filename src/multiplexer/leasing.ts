@@ -67,6 +67,7 @@ export function detachServer(session: Session, server: ServerConnection): void {
   session.server = null
   session.skipToSync = false
   session.discarding = false
+  session.cancelWanted = false
   session.recorder.stop()
   server.wire.resume(PauseReason.PeerCongested)
   client.wire.resume(PauseReason.PeerCongested)

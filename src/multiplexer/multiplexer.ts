@@ -99,7 +99,8 @@ export class Multiplexer implements SessionContext {
     const { transport, queue } = this.#parts
     const { pool } = session
     if (server.cancelsInFlight >= MAX_CANCELS_IN_FLIGHT) return
-    const stillWanted = (): boolean => session.server === server && server.tracker.length > 0
+    const stillWanted = (): boolean =>
+      session.server === server && server.tracker.length > 0 && !server.tracker.head?.isInjected
     await cancelRequest(server, pool.endpoint, transport, queue, stillWanted)
     pool.cancelDone(server)
   }

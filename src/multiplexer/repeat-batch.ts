@@ -1,4 +1,5 @@
 import { CLIENT_MESSAGES } from '../client/client-messages.ts'
+import { PoolerError } from '../errors.ts'
 import { Framer } from '../protocol/framer.ts'
 import type { Session } from './session.ts'
 
@@ -8,8 +9,7 @@ import type { Session } from './session.ts'
  */
 export function repeatBatch(session: Session): void {
   const batch = session.recorder.take()
-  session.repeating = false
-  const { events } = session
+  const { events, source } = session
   const framer = new Framer(
     {
       onMessage: (type, total, buffer, start, end) => events.onClientMessage(type, total, buffer, start, end),
@@ -17,6 +17,15 @@ export function repeatBatch(session: Session): void {
     },
     CLIENT_MESSAGES,
   )
-  framer.push(batch, 0, batch.length)
-  session.recorder.stop()
+  session.repeating = false
+  session.source = framer
+  try {
+    framer.push(batch, 0, batch.length)
+  } catch (error) {
+    if (!(error instanceof PoolerError)) throw error
+    events.onClientError(error)
+  } finally {
+    session.source = source
+    session.recorder.stop()
+  }
 }

@@ -5,6 +5,7 @@ import { Verdict } from '../protocol/framer.ts'
 import { BackendType, HEADER_BYTES } from '../protocol/message-type.ts'
 import { Effect, endsBatch, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
+import { sendSync } from './departure.ts'
 import { type Session, SessionPhase } from './session.ts'
 import { undo } from './settle.ts'
 
@@ -37,14 +38,17 @@ export function errorResponse(
   if (endsBatch(head.reply)) return forward(session, false)
 
   // What the oldest entry says is needed after the entries are gone.
-  const { effect, statement, name } = head
-  const skipped = head.action === ReplyAction.Skip
+  const { effect, statement, name, isInjected } = head
   if (effect === Effect.Use && statement !== null) noteOutdated(session, server, statement, fields)
   const syncSent = tracker.discardToSync((entry) => undo(session, server, entry))
   // A Parse that fails destroys the unnamed statement all the same.
   if (effect === Effect.PrepareUnnamed) server.unnamedOwner = null
-  if (effect === Effect.Decoy) return Verdict.Drop
-  if (!syncSent && session.phase !== SessionPhase.Leaving) session.skipToSync = true
+  if (!syncSent) {
+    // Whatever was sent behind the failed message, a Query too, is skipped: the batch is still open.
+    tracker.batchOpen = true
+    if (session.phase === SessionPhase.Leaving) sendSync(server)
+    else session.skipToSync = true
+  }
   if (effect === Effect.Use && canRepeat(session, server, fields)) {
     const sync = tracker.at(0)
     sync.action = ReplyAction.Skip
@@ -59,7 +63,7 @@ export function errorResponse(
     return Verdict.Drop
   }
   // An injected Parse fails in place of the Bind or Describe that needed it.
-  return skipped || session.phase !== SessionPhase.Welcome ? forward(session, false) : Verdict.Drop
+  return isInjected || session.phase !== SessionPhase.Welcome ? forward(session, false) : Verdict.Drop
 }
 
 function forward(session: Session, fatal: boolean): Verdict {
@@ -79,7 +83,7 @@ function endCopy(server: ServerConnection): void {
 }
 
 function isInjectedQuery(head: OwedReply): boolean {
-  return head.action === ReplyAction.Skip && head.reply === Reply.Query
+  return head.isInjected && head.reply === Reply.Query
 }
 
 /** A Query of the pooler's own failed: the client's parameters, or the clean-up behind a client. */
@@ -94,7 +98,7 @@ function injectedFailed(
     server.close(new PoolerError(SqlState.ConnectionFailure, `the server could not be cleaned: ${message}`))
     return Verdict.Drop
   }
-  server.parameters = session.parametersBefore ?? server.parameters
+  undo(session, server, head)
   if (session.phase !== SessionPhase.Welcome) server.usable = false
   session.client.close(
     'invalid server parameter',

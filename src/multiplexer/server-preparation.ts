@@ -34,12 +34,10 @@ export function mustWait(
 /** Makes sure that the server has the statement; false = that is being decided in an earlier batch. */
 export function ensureOnServer(server: ServerConnection, statement: Statement): boolean {
   const { statements, tracker } = server
-  const entry = statements?.find(statement)
-  if (entry !== undefined) {
-    if (entry.outstanding && entry.batch !== tracker.batch) return false
-    if (entry.epoch === statement.epoch) return true
-  }
-  sendParse(server, statement, ReplyAction.Skip, null)
+  if (statements === null) return true
+  if (statements.isUnsettled(statement, tracker.batch)) return false
+  if (statements.find(statement)?.epoch !== statement.epoch)
+    sendParse(server, statement, ReplyAction.Skip, null)
   return true
 }
 
@@ -54,15 +52,16 @@ export function sendParse(
   if (statements === null) return
   const outdated = statements.find(statement)
   if (outdated !== undefined) {
-    statements.evict(outdated)
+    statements.evict(outdated, tracker.batch)
     closeEvicted(server, outdated)
   }
+  const added = statements.add(statement, tracker.batch)
   // The Close goes first, so that undoing both, newest first, finds room for the old one again.
-  for (const one of statements.add(statement, tracker.batch)) closeEvicted(server, one)
+  for (const one of statements.takeEvicted(tracker.batch)) closeEvicted(server, one)
   server.send(statement.parse)
   const entry = tracker.push(Reply.Parse, action)
   entry.effect = Effect.Prepare
-  entry.statement = statement
+  entry.onServer = added
   entry.name = name
 }
 
@@ -70,7 +69,7 @@ function closeEvicted(server: ServerConnection, evicted: ServerStatement): void 
   server.send(encodeCloseStatement(evicted.statement.name))
   const entry = server.tracker.push(Reply.Close, ReplyAction.Skip)
   entry.effect = Effect.Evict
-  entry.evicted = evicted
+  entry.onServer = evicted
 }
 
 /** A batch that begins here, outside a transaction, may have to be repeated. */

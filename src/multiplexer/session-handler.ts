@@ -1,15 +1,16 @@
 import { ClientState } from '../client/client-state.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import { PauseReason } from '../net/wire.ts'
+import { FLUSH } from '../protocol/extended-query.ts'
 import type { Verdict } from '../protocol/framer.ts'
 import { Reply } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
-import { departureTick, endSession, leave, startDeparture } from './departure.ts'
+import { closeIfAnswered, departureTick, endSession, leave, startDeparture } from './departure.ts'
 import { fromClient } from './from-client.ts'
 import { fromServer } from './from-server.ts'
 import { detachServer, isDone, releaseServer, takeServer } from './leasing.ts'
 import { type Session, type SessionEvents, SessionPhase } from './session.ts'
-import { isInjected, undo } from './settle.ts'
+import { undo } from './settle.ts'
 import { continueWelcome, startWelcome } from './welcome.ts'
 
 /** More owed replies than this: the client is not read until the server has answered half of them. */
@@ -53,6 +54,8 @@ export class SessionHandler implements SessionEvents {
       session.canceled = true
       session.client.state = ClientState.Active
       session.client.resumeHeld()
+    } else if (server?.tracker.head?.isInjected) {
+      session.cancelWanted = true
     } else if (server !== null && server.tracker.length > 0) {
       await session.context.cancelServer(session, server)
     }
@@ -91,16 +94,28 @@ export class SessionHandler implements SessionEvents {
     if (server.tracker.length > MAX_OWED && !session.owedPaused) {
       session.owedPaused = true
       session.client.wire.pause(PauseReason.Owed)
+      // Without a Sync the server keeps its replies back until it is asked for them.
+      if (server.tracker.batchOpen) server.send(FLUSH)
     }
     // Late COPY data that was cut in two kept the server from being released; now it is whole.
-    if (session.mode !== 'session' && !session.heldForReply && isDone(session, server))
+    if (session.mode !== 'session' && !session.heldForReply && isDone(session, server)) {
       releaseServer(session, server)
+      closeIfAnswered(session)
+    }
   }
 
   onClientCongestion(congested: boolean): void {
     const wire = this.session.server?.wire
     if (congested) wire?.pause(PauseReason.PeerCongested)
     else wire?.resume(PauseReason.PeerCongested)
+  }
+
+  onClientError(error: PoolerError): void {
+    const { session } = this
+    session.pendingError = error
+    session.terminated = true
+    if (session.leavingSinceMs === 0) leave(session)
+    else closeIfAnswered(session)
   }
 
   onClientEnd(): void {
@@ -135,7 +150,7 @@ export class SessionHandler implements SessionEvents {
   onServerRun(server: ServerConnection, buffer: Buffer, start: number, end: number): void {
     // Rows of a query of the pooler's own.
     const { head } = server.tracker
-    if (head?.reply === Reply.Query && isInjected(head)) return
+    if (head?.reply === Reply.Query && head.isInjected) return
     this.session.client.send(buffer, start, end)
   }
 
@@ -148,6 +163,7 @@ export class SessionHandler implements SessionEvents {
     if (session.heldForReply) {
       session.heldForReply = false
       session.client.resumeHeld()
+      closeIfAnswered(session)
     }
   }
 

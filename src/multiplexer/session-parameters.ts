@@ -1,6 +1,7 @@
 import { encodeQuery } from '../protocol/extended-query.ts'
 import { encodeParameterStatus } from '../protocol/responses.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
+import type { ParameterSet } from '../server/parameter-set.ts'
 import { parameterChange } from '../server/parameter-status.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
@@ -11,35 +12,49 @@ import { type Session, SessionPhase } from './session.ts'
  * behind, and the client's session parameters where they differ. Goes out in the same write as the message.
  */
 export function prepareServer(session: Session, server: ServerConnection): void {
-  const statements: string[] = []
-  if (server.lastLessee !== session) {
-    session.parametersBefore = server.parameters
-    if (server.residue !== 0) forgetResidue(server, statements)
-    server.lastLessee = session
-  }
-  applyParameters(session, server, statements)
-}
-
-/** Sends `statements` and whatever gives the server the client's parameters. */
-function applyParameters(session: Session, server: ServerConnection, statements: string[]): void {
   const { client } = session
-  if (client.parameters.equals(server.parameters)) {
+  const { parameters, residue, lastLessee } = server
+  const statements: string[] = []
+  server.lastLessee = session
+  let before = parameters
+  if (residue !== 0 && lastLessee !== session) {
+    server.residue = 0
+    forgetResidue(server, residue, statements)
+    if ((residue & Residue.Settings) !== 0) before = server.defaults
+  }
+  if (before === parameters && client.parameters.equals(parameters)) {
     server.parameters = client.parameters
   } else {
-    const change = parameterChange(client.parameters, server.parameters, server.reported)
+    const change = parameterChange(client.parameters, before, server.reported)
     client.parameters = change.client
-    server.parameters = change.server
+    // What the server reports is what it has, and it will report what changes.
+    server.parameters = change.server.withAll(reportedOf(server, parameters))
     if (change.sql !== '') statements.push(change.sql)
     if (change.notices.length > 0 && session.phase !== SessionPhase.Welcome) client.send(change.notices)
   }
   if (statements.length === 0) return
   server.send(encodeQuery(statements.join(';')))
-  server.tracker.push(Reply.Query, ReplyAction.Skip).effect = Effect.ApplyParameters
+  const entry = server.tracker.push(Reply.Query, ReplyAction.Skip)
+  entry.effect = Effect.ApplyParameters
+  entry.parameters = parameters
+  entry.residue = residue
 }
 
-function forgetResidue(server: ServerConnection, statements: string[]): void {
-  const { residue } = server
-  server.residue = 0
+/** The Query that applies the parameters has succeeded: the client's are spelt as the server spells them. */
+export function parametersApplied(session: Session, server: ServerConnection): void {
+  session.client.parameters = session.client.parameters.withAll(reportedOf(server, server.parameters))
+}
+
+function reportedOf(server: ServerConnection, parameters: ParameterSet): ReadonlyMap<string, string> {
+  const values = new Map<string, string>()
+  for (const name of server.reported.keys()) {
+    const value = parameters.get(name)
+    if (value !== undefined) values.set(name, value)
+  }
+  return values
+}
+
+function forgetResidue(server: ServerConnection, residue: number, statements: string[]): void {
   if ((residue & Residue.Listening) !== 0) statements.push('UNLISTEN *')
   if ((residue & Residue.Cursors) !== 0) statements.push('CLOSE ALL')
   if ((residue & Residue.Prepared) !== 0) {
@@ -48,7 +63,6 @@ function forgetResidue(server: ServerConnection, statements: string[]): void {
   }
   if ((residue & Residue.Settings) !== 0) {
     statements.push('SET SESSION AUTHORIZATION DEFAULT', 'RESET ROLE', 'RESET ALL')
-    server.parameters = server.defaults
   }
 }
 
@@ -67,16 +81,19 @@ export function noteParameter(
   const known = client.parameters.get(name) === value
   client.parameters = client.parameters.with(name, value)
   if (session.phase === SessionPhase.Welcome) return false
-  const injected = server.tracker.head?.action === ReplyAction.Skip
-  return !(injected && known)
+  return !(known && server.tracker.head?.isInjected)
 }
 
 /**
+ * At the end of a batch behind which nothing has been sent yet.
+ *
  * After RESET and DISCARD ALL PostgreSQL has the values of the startup message again. The server's are its
- * own defaults, for it was not started by this client: the client's are applied again behind what it has
- * sent so far, inside its transaction if it is in one, and it is told so in front of its ReadyForQuery.
+ * own defaults, for it was not started by this client: the client's are applied again, inside its
+ * transaction if it is in one, and it is told so in front of its ReadyForQuery.
  */
 export function restoreStartupValues(session: Session, server: ServerConnection): void {
+  // In a failed transaction nothing can be applied; it ends with the RESET undone.
+  if (server.transactionStatus === TransactionStatus.Failed) return
   const { client, context, pool } = session
   session.resetSeen = false
   for (const [name, wanted] of client.startupParameters) {
@@ -93,7 +110,7 @@ export function restoreStartupValues(session: Session, server: ServerConnection)
       client.send(encodeParameterStatus(spelling, value))
     }
   }
-  if (server.transactionStatus !== TransactionStatus.Failed) applyParameters(session, server, [])
+  prepareServer(session, server)
 }
 
 /** True if a RESET has just taken this parameter to a default that is not this client's. */

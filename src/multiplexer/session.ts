@@ -1,12 +1,13 @@
 import type { ClientConnection, ClientHandler } from '../client/client-connection.ts'
 import type { PoolMode } from '../config/config.ts'
+import type { PoolerError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { ServerPool } from '../pool/server-pool.ts'
 import { type ClientStatement, ClientStatements } from '../prepared/client-statements.ts'
 import type { NameRewriter } from '../prepared/rewrite.ts'
 import type { StatementRegistry } from '../prepared/statement-registry.ts'
+import type { Framer } from '../protocol/framer.ts'
 import type { Lessee } from '../server/lessee.ts'
-import type { ParameterSet } from '../server/parameter-set.ts'
 import type { ServerConnection, ServerHandler } from '../server/server-connection.ts'
 import { BatchRecorder } from './batch-recorder.ts'
 import type { KnownParameters } from './known-parameters.ts'
@@ -57,6 +58,8 @@ export class Session {
   readonly recorder = new BatchRecorder()
   /** The name that the last Bind used; null for the unnamed statement. */
   boundName: ClientStatement | null = null
+  /** Where the client's messages come from: its own framer, or that of a batch being repeated. */
+  source: Framer
   /** The handler of both connections; set by session-handler.ts. */
   events!: SessionEvents
   phase: SessionPhase = SessionPhase.Welcome
@@ -81,8 +84,12 @@ export class Session {
   fatalSeen = false
   /** The client is not read because too many replies are owed. */
   owedPaused = false
-  /** The server's parameters before the Query that applies the client's, in case it fails. */
-  parametersBefore: ParameterSet | null = null
+  /** A cancel came while the server was still being prepared for the client's query. */
+  cancelWanted = false
+  /** The client broke the protocol: told when what it asked for before has been answered. */
+  pendingError: PoolerError | undefined = undefined
+  /** Terminate has been received: whatever follows is ignored. */
+  terminated = false
   /** When the client sent FIN or was closed; 0 = not yet. */
   leavingSinceMs = 0
   /** Bytes that the server had sent by then. */
@@ -102,6 +109,8 @@ export class Session {
     this.pool = pool
     this.mode = mode
     this.context = context
+    this.source = client.framer
+    pool.sessions += 1
     this.statements = tracksStatements ? new ClientStatements(context.registry) : null
   }
 }

@@ -1,5 +1,5 @@
 import { CLOSE_COMPLETE, PARSE_COMPLETE } from '../protocol/responses.ts'
-import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
+import { Effect, type OwedReply, Reply } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import type { Session } from './session.ts'
 
@@ -10,19 +10,21 @@ import type { Session } from './session.ts'
 
 /** The reply has arrived, or is being synthesised at its place. */
 export function settle(session: Session, server: ServerConnection, entry: OwedReply): void {
-  const { effect, name, statement } = entry
+  const { effect, name, onServer } = entry
   if (effect === Effect.None || effect === Effect.Use) return
   if (effect === Effect.Prepare) {
-    if (statement !== null) {
-      server.statements?.settle(statement)
-      session.pool.knownStatements.add(statement)
+    if (onServer !== null) {
+      onServer.outstanding = false
+      session.pool.knownStatements.add(onServer.statement)
     }
     if (name !== null) name.outstanding -= 1
   } else if (effect === Effect.Unname && name !== null) {
     name.outstanding -= 1
     if (name.closed) session.statements?.remove(name)
-  } else if (effect === Effect.Evict && entry.evicted !== null) {
-    server.statements?.forget(entry.evicted)
+  } else if (effect === Effect.Evict && onServer !== null) {
+    server.statements?.forget(onServer)
+  } else if (effect === Effect.Discard) {
+    session.discarding = false
   } else if (effect === Effect.Duplicate) {
     // The server did not have the statement after all, and now has another text under its name.
     server.usable = false
@@ -31,16 +33,22 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
 
 /** The server skipped or refused the message. */
 export function undo(session: Session, server: ServerConnection, entry: OwedReply): void {
-  const { effect, name, statement } = entry
+  const { effect, name, onServer } = entry
   if (effect === Effect.PrepareUnnamed) {
     // The server still has the one before, whose text is not kept any more.
     server.unnamedOwner = entry.unnamedOwner
     session.unnamed.clear()
-  } else if (entry.reply === Reply.Query && entry.unnamedOwner !== null) {
+  } else if (effect === Effect.ApplyParameters) {
+    server.parameters = entry.parameters ?? server.parameters
+    server.residue |= entry.residue
+  } else if (effect === Effect.Discard) {
+    session.discarding = false
+  } else if (entry.unnamedOwner !== null) {
+    // A Query or Close that would have destroyed the unnamed statement.
     server.unnamedOwner = entry.unnamedOwner
     if (entry.unnamedOwner === session) session.unnamed.restore()
   } else if (effect === Effect.Prepare) {
-    if (statement !== null) server.statements?.remove(statement)
+    if (onServer !== null) server.statements?.undo(onServer)
     if (name !== null) {
       name.outstanding -= 1
       session.statements?.remove(name)
@@ -48,8 +56,8 @@ export function undo(session: Session, server: ServerConnection, entry: OwedRepl
   } else if (effect === Effect.Unname && name !== null) {
     name.outstanding -= 1
     session.statements?.restore(name)
-  } else if (effect === Effect.Evict && entry.evicted !== null) {
-    server.statements?.restore(entry.evicted)
+  } else if (effect === Effect.Evict && onServer !== null) {
+    server.statements?.restore(onServer)
   }
 }
 
@@ -62,9 +70,4 @@ export function emitSynthesised(session: Session, server: ServerConnection): voi
     session.client.send(entry.reply === Reply.Parse ? PARSE_COMPLETE : CLOSE_COMPLETE)
     session.recorder.replied = true
   }
-}
-
-/** True if the pooler asked, so that the client must not see the reply. */
-export function isInjected(entry: OwedReply | null): boolean {
-  return entry !== null && entry.action === ReplyAction.Skip
 }

@@ -1,3 +1,4 @@
+import { PoolerError, SqlState } from '../errors.ts'
 import type { ClientStatement } from '../prepared/client-statements.ts'
 import { renameParse } from '../prepared/rewrite.ts'
 import { SERVER_NAME_PREFIX, type Statement } from '../prepared/statement-registry.ts'
@@ -7,10 +8,11 @@ import { HEADER_BYTES } from '../protocol/message-type.ts'
 import { CLOSE_COMPLETE, PARSE_COMPLETE } from '../protocol/responses.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
-import type { ServerConnection } from '../server/server-connection.ts'
+import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { ensureOnServer, hold, mustWait, sendParse, startRecording } from './server-preparation.ts'
 import type { Session } from './session.ts'
 import { emitSynthesised } from './settle.ts'
+import { setsParameters } from './statement-text.ts'
 import { ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
 
 /**
@@ -31,8 +33,9 @@ export function parse(
   const nameEnd = endOfName(buffer, nameStart, end)
   const { statements, context } = session
   const { tracker } = server
-  const tracked = statements !== null && server.statements !== null && isName(nameStart, nameEnd)
   if (nameStart === nameEnd) return parseUnnamed(session, server, buffer, start, end)
+  if (statements !== null && nameEnd - nameStart > MAX_NAME_BYTES) throw nameTooLong()
+  const tracked = statements !== null && server.statements !== null && isName(nameStart, nameEnd)
   if (!tracked || endOfName(buffer, nameEnd + 1, end) === -1) {
     tracker.push(Reply.Parse, ReplyAction.Forward)
     return Verdict.Forward
@@ -43,9 +46,8 @@ export function parse(
     return parseDuplicate(session, server, existing, buffer, nameEnd, end)
   }
   const statement = acquire(session, buffer, nameEnd, end)
-  const onServer = server.statements.find(statement)
-  if (onServer?.outstanding && onServer.batch !== tracker.batch) {
-    context.registry.release(statement)
+  if (server.statements.isUnsettled(statement, tracker.batch)) {
+    context.registry.releaseName(statement)
     return hold(session, server)
   }
   startRecording(session, server)
@@ -53,7 +55,9 @@ export function parse(
   name.outstanding = 1
   name.batch = tracker.batch
   // In a failed transaction PostgreSQL refuses most Parse messages: only it knows which.
-  const skips = onServer?.epoch === statement.epoch && server.transactionStatus !== TransactionStatus.Failed
+  const skips =
+    server.statements.find(statement)?.epoch === statement.epoch &&
+    server.transactionStatus !== TransactionStatus.Failed
   if (skips) {
     const entry = tracker.push(Reply.Parse, ReplyAction.Synthesise)
     entry.effect = Effect.Prepare
@@ -78,7 +82,7 @@ export function parseKnown(session: Session, buffer: Buffer, start: number, end:
   if (endOfName(buffer, nameEnd + 1, end) === -1 || statements.find(buffer, nameStart, nameEnd)) return false
   const statement = acquire(session, buffer, nameEnd, end)
   if (!pool.knownStatements.has(statement)) {
-    context.registry.release(statement)
+    context.registry.releaseName(statement)
     return false
   }
   statements.add(Buffer.from(buffer.subarray(nameStart, nameEnd)), statement)
@@ -89,7 +93,9 @@ export function parseKnown(session: Session, buffer: Buffer, start: number, end:
 /** The registry's statement for a Parse whose name ends at `nameEnd`. */
 function acquire(session: Session, buffer: Buffer, nameEnd: number, end: number): Statement {
   const text = Buffer.from(buffer.subarray(nameEnd + 1, end))
-  return session.context.registry.acquire(text, session.client.parameters.get('search_path') ?? '')
+  const statement = session.context.registry.acquire(text, session.client.parameters.meaning)
+  statement.setsParameters ??= setsParameters(text, 0, text.length)
+  return statement
 }
 
 export function bind(
@@ -145,8 +151,9 @@ export function close(
   const nameStart = start + HEADER_BYTES + 1
   const nameEnd = endOfName(buffer, nameStart, end)
   const ofStatement = buffer[start + HEADER_BYTES] === STATEMENT
-  if (ofStatement && nameStart === nameEnd) session.unnamed.clear()
+  const ofUnnamed = ofStatement && nameStart === nameEnd
   if (server === null) {
+    if (ofUnnamed) session.unnamed.clear()
     const entry = ofStatement ? statements?.find(buffer, nameStart, nameEnd) : undefined
     if (entry !== undefined) statements?.remove(entry)
     session.client.send(CLOSE_COMPLETE)
@@ -154,7 +161,12 @@ export function close(
   }
   const { tracker } = server
   if (!ofStatement || statements === null || !isName(nameStart, nameEnd)) {
-    tracker.push(Reply.Close, ReplyAction.Forward)
+    const owed = tracker.push(Reply.Close, ReplyAction.Forward)
+    if (ofUnnamed) {
+      owed.unnamedOwner = server.unnamedOwner
+      server.unnamedOwner = null
+      session.unnamed.drop()
+    }
     return Verdict.Forward
   }
   const entry = statements.find(buffer, nameStart, nameEnd)
@@ -208,6 +220,7 @@ function useNamed(
   if (name.described) session.recorder.columnsKnown = true
   if (reply === Reply.Bind) {
     session.boundName = name
+    if (name.statement.setsParameters) server.residue |= Residue.Settings
   } else {
     name.described = true
     session.recorder.describes = true
@@ -235,8 +248,15 @@ function parseDuplicate(
   return Verdict.Drop
 }
 
-/** Longer names are passed on as they are, and not tracked. */
+/** Longer names are refused by Parse; elsewhere they name nothing. */
 const MAX_NAME_BYTES = 1024
+
+function nameTooLong(): PoolerError {
+  return new PoolerError(
+    SqlState.ProgramLimitExceeded,
+    `the name of a prepared statement cannot have more than ${MAX_NAME_BYTES} bytes`,
+  )
+}
 
 /** False also for a name without its end: such a message goes to PostgreSQL, which knows what to say. */
 function isName(start: number, end: number): boolean {

@@ -28,7 +28,7 @@ export function statementKind(buffer: Buffer, start: number, end: number): State
     // SELECT is the most frequent statement there is; its third letter tells it from SET.
     if (((buffer[at + 2] as number) | 0x20) !== 0x74 /* t */) return StatementKind.Other
     const set = head(buffer, at, end)
-    if (/^set\s+local\s/i.test(set)) return StatementKind.SetLocal
+    if (/^set\s+local\s[^;]*;?\s*$/i.test(set)) return StatementKind.SetLocal
     return /^set\s[^;]*(=|\sto)\s*default\s*;?\s*$/i.test(set)
       ? StatementKind.SetDefault
       : StatementKind.Other
@@ -37,6 +37,23 @@ export function statementKind(buffer: Buffer, start: number, end: number): State
   const text = head(buffer, at, end)
   if (/^(deallocate\s+(prepare\s+)?all|discard)\b/i.test(text)) return StatementKind.Discard
   return deallocatedName(text) === undefined ? StatementKind.Other : StatementKind.DeallocateName
+}
+
+/**
+ * True if the text calls set_config other than for the transaction only. Its result is that of a SELECT, so
+ * nothing but the text tells.
+ */
+export function setsParameters(buffer: Buffer, start: number, end: number): boolean {
+  const limit = Math.min(end, start + LOOKED_AT_BYTES)
+  for (let i = start + 3; i < limit; i++) {
+    // The underscore of set_config; few statements have one that is followed by a c.
+    if (buffer[i] !== 0x5f || ((buffer[i + 1] as number) | 0x20) !== 0x63) continue
+    const text = head(buffer, start, end)
+    const calls = text.match(/set_config\s*\(/gi)?.length ?? 0
+    const local = text.match(/,\s*(true|'t'|'true')\s*\)/gi)?.length ?? 0
+    return calls > local
+  }
+  return false
 }
 
 /** The name in `DEALLOCATE [PREPARE] name`, folded as PostgreSQL folds identifiers; undefined for other texts. */

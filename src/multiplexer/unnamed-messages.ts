@@ -2,10 +2,10 @@ import { encodeCloseStatement, encodeParse } from '../protocol/extended-query.ts
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
-import type { ServerConnection } from '../server/server-connection.ts'
+import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import type { Session } from './session.ts'
-import { deallocatedName, head, StatementKind, statementKind } from './statement-text.ts'
+import { deallocatedName, head, StatementKind, setsParameters, statementKind } from './statement-text.ts'
 
 /**
  * The unnamed statement. It lives on one server; when a later batch meets another, it is parsed there again.
@@ -19,7 +19,7 @@ const CLOSE_UNNAMED = encodeCloseStatement('')
 const CLOSE_DECOY = encodeCloseStatement(DECOY_NAME)
 const PARSE_DECOY = encodeParse(DECOY_NAME, DECOY_TEXT)
 /** The text of a DEALLOCATE of the decoy. */
-export const DEALLOCATE_DECOY = `DEALLOCATE ${DECOY_NAME}`
+const DEALLOCATE_DECOY = `DEALLOCATE ${DECOY_NAME}`
 const PARSE_DEALLOCATE = encodeParse('', Buffer.from(`${DEALLOCATE_DECOY}\0\0\0`, 'latin1'))
 
 /** A Parse without a name: forwarded, and kept for a Bind in a later batch. */
@@ -44,6 +44,7 @@ export function parseUnnamed(
       return Verdict.Drop
     }
   }
+  if (setsParameters(buffer, textStart, end)) server.residue |= Residue.Settings
   unnamed.set(buffer, start, end)
   unnamed.discards = kind === StatementKind.Discard || kind === StatementKind.DeallocateName
   oweUnnamed(session, server, ReplyAction.Forward)
@@ -66,7 +67,7 @@ export function ensureUnnamed(session: Session, server: ServerConnection): void 
 }
 
 /** Gives the server a statement that may be deallocated in place of a client's. */
-export function sendDecoy(server: ServerConnection): void {
+function sendDecoy(server: ServerConnection): void {
   server.send(CLOSE_DECOY)
   server.tracker.push(Reply.Close, ReplyAction.Skip)
   server.send(PARSE_DECOY)

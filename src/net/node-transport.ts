@@ -141,16 +141,16 @@ class NodeConnection implements Connection {
     this.#socket = socket
     this.#readAddress()
     // A socket that TLS has taken over reports nothing any more: the encrypted one does.
-    const inTurn = (event: (handler: SocketHandler) => void): void => {
+    const tell = (event: (handler: SocketHandler) => void): void => {
       if (this.#handler !== null && this.#socket === socket) event(this.#handler)
     }
     socket.on('connect', () => this.#readAddress())
-    socket.on('drain', () => inTurn((handler) => handler.onDrain()))
-    socket.on('end', () => this.#onEnd(inTurn))
+    socket.on('drain', () => tell((handler) => handler.onDrain()))
+    socket.on('end', () => this.#onEnd(tell))
     socket.on('error', (error) => {
       this.#error ??= error
     })
-    socket.on('close', () => inTurn((handler) => handler.onClose(this.#closeError())))
+    socket.on('close', () => tell((handler) => handler.onClose(this.#closeError())))
   }
 
   readThroughEvents(): void {
@@ -208,7 +208,7 @@ class NodeConnection implements Connection {
 
   #deliver(buffer: Buffer, bytes: number): void {
     if (this.#handler === null) return
-    this.#queue.beginTurn()
+    this.#queue.begtell()
     try {
       this.#handler.onData(buffer, 0, bytes)
     } finally {
@@ -222,10 +222,10 @@ class NodeConnection implements Connection {
     this.#handler?.onSecure(session)
   }
 
-  #onEnd(inTurn: (event: (handler: SocketHandler) => void) => void): void {
+  #onEnd(tell: (event: (handler: SocketHandler) => void) => void): void {
     // Half a handshake has no other half to wait for.
     if (this.#encryption === Encryption.Handshake) this.#socket.destroy()
-    else inTurn((handler) => handler.onEnd())
+    else tell((handler) => handler.onEnd())
   }
 
   #closeError(): Error | null {

@@ -16,6 +16,8 @@ export const PauseReason = {
   Held: 2,
   /** More replies are owed than the tracker should remember. */
   Owed: 4,
+  /** Its own replies are not being read. */
+  OutputFull: 8,
 } as const
 export type PauseReason = (typeof PauseReason)[keyof typeof PauseReason]
 
@@ -101,11 +103,16 @@ export class Wire implements SocketHandler {
     if (out === null) return
     this.#out = null
     const length = this.#outLength
+    const connection = this.#connection
     this.bytesSent += length
-    if (this.#connection.write(out.subarray(0, length))) {
+    if (connection.pendingBytes > 0) {
+      // It will not be taken now: keep no more memory for it than it has bytes.
+      connection.write(Buffer.from(out.subarray(0, length)))
+      this.#queue.giveScratch(out)
+    } else if (connection.write(out.subarray(0, length))) {
       this.#queue.giveScratch(out)
     }
-    if (!this.congested && !this.#closed && this.#connection.pendingBytes >= HIGH_WATER_BYTES) {
+    if (!this.congested && !this.#closed && connection.pendingBytes >= HIGH_WATER_BYTES) {
       this.congested = true
       this.#owner.onCongested()
     }

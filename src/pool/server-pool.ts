@@ -60,6 +60,8 @@ export class ServerPool implements ServerHandler {
   readonly #active = new Set<ServerConnection>()
   /** Statements that a server of this pool has accepted: a Parse of one needs no server. */
   readonly knownStatements = new WeakSet<Statement>()
+  /** Sessions that belong to it, with a server or without. */
+  sessions = 0
   #acquiring = 0
   #stopping = false
   /** Why the last attempt to open a connection failed; null after a success. */
@@ -96,6 +98,11 @@ export class ServerPool implements ServerHandler {
 
   get waiting(): number {
     return this.#waiters.length
+  }
+
+  /** Nobody would miss it. */
+  get isForgettable(): boolean {
+    return this.sessions === 0 && this.size === 0 && this.waiting === 0 && this.#acquiring === 0
   }
 
   /** Why there is no server now and will be none before the next attempt; null while there is hope. */
@@ -137,6 +144,7 @@ export class ServerPool implements ServerHandler {
       return
     }
     if (!this.#mayLive(server) || this.#stopping) {
+      server.state = ServerState.Idle
       server.close(new PoolerError(SqlState.AdminShutdown, 'server connection is retired'))
       return
     }
@@ -286,7 +294,12 @@ export class ServerPool implements ServerHandler {
     this.#retryAtMs = 0
     this.welcome = { parameters: server.defaults, reported: server.reported }
     this.#options.log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
-    server.framer.resume()
+    try {
+      server.framer.resume()
+    } catch (error) {
+      server.close(asPoolerError(error))
+      throw error
+    }
     return server
   }
 
@@ -297,10 +310,7 @@ export class ServerPool implements ServerHandler {
   #failed(error: unknown): void {
     this.#acquiring -= 1
     if (this.#stopping) return
-    const failure =
-      error instanceof PoolerError
-        ? error
-        : new PoolerError(SqlState.ConnectionFailure, String(error), { cause: error })
+    const failure = asPoolerError(error)
     const { log, retryMs } = this.#options
     const refused = !PASSING_TROUBLE.has(failure.sqlState.slice(0, 2))
     this.#failure = failure
@@ -314,4 +324,9 @@ export class ServerPool implements ServerHandler {
       lessee.onLeaseRefused(failure)
     }
   }
+}
+
+function asPoolerError(error: unknown): PoolerError {
+  if (error instanceof PoolerError) return error
+  return new PoolerError(SqlState.ConnectionFailure, String(error), { cause: error })
 }

@@ -3,6 +3,7 @@ import type { Statement, StatementRegistry } from './statement-registry.ts'
 
 /** Far more than any driver keeps; a client that never closes its statements must not fill the memory. */
 const MAX_NAMES = 50_000
+const MAX_TEXT_BYTES = 32 * 1024 * 1024
 
 /** A name that one client gave to a statement. */
 export class ClientStatement {
@@ -34,6 +35,7 @@ export class ClientStatements {
   readonly #registry: StatementRegistry
   readonly #byName = new Map<string, ClientStatement>()
   #cleared = false
+  #textBytes = 0
   /** The entry found last: most clients use one statement many times. */
   #last: ClientStatement | null = null
 
@@ -66,14 +68,15 @@ export class ClientStatements {
    * 54000 when the client has too many names.
    */
   add(nameBytes: Buffer, statement: Statement): ClientStatement {
-    if (this.#byName.size >= MAX_NAMES) {
-      this.#registry.release(statement)
+    if (this.#byName.size >= MAX_NAMES || this.#textBytes + statement.textBytes > MAX_TEXT_BYTES) {
+      this.#registry.releaseName(statement)
       throw new PoolerError(
         SqlState.ProgramLimitExceeded,
-        `a client cannot have more than ${MAX_NAMES} prepared statements`,
+        `a client cannot have more than ${MAX_NAMES} prepared statements, or ${MAX_TEXT_BYTES} bytes of them`,
         { hint: 'Close statements that are not needed any more.' },
       )
     }
+    this.#textBytes += statement.textBytes
     const name = nameBytes.toString('latin1')
     const entry = new ClientStatement(name, nameBytes, statement)
     this.#byName.set(name, entry)
@@ -116,7 +119,8 @@ export class ClientStatements {
   #release(entry: ClientStatement): void {
     if (entry.released) return
     entry.released = true
-    this.#registry.release(entry.statement)
+    this.#textBytes -= entry.statement.textBytes
+    this.#registry.releaseName(entry.statement)
   }
 }
 

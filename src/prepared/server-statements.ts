@@ -9,6 +9,10 @@ export class ServerStatement {
   /** The Parse is on its way; and the batch it belongs to. */
   outstanding = false
   batch = 0
+  /** The batch of its Close, once it is evicted. */
+  closeBatch = 0
+  /** Its Parse was not carried out after all. */
+  lost = false
 
   constructor(statement: Statement) {
     this.statement = statement
@@ -16,20 +20,31 @@ export class ServerStatement {
   }
 }
 
+/** Texts of one server; more than the longest statement that a client may prepare. */
+const MAX_TEXT_BYTES = 17 * 1024 * 1024
+
 /**
  * ServerStatements: what one server connection has prepared, least recently used first out. Owned by the
  * ServerConnection. It only keeps the books; the Close for an evicted statement is sent by its caller.
  */
 export class ServerStatements {
   readonly #registry: StatementRegistry
+  readonly #max: number
   readonly #entries: LRUCache<string, ServerStatement>
   #evicted: ServerStatement[] = []
+  /** A Close is on its way for these; an error before it would leave them where they are. */
+  readonly #leaving = new Map<string, ServerStatement>()
+  /** Left over by such an error when their place had been taken: on the server, but one too many. */
+  readonly #strays = new Map<string, ServerStatement>()
 
   /** `max` is max_prepared_statements, at least 1. */
   constructor(registry: StatementRegistry, max: number) {
     this.#registry = registry
+    this.#max = max
     this.#entries = new LRUCache({
       max,
+      maxSize: MAX_TEXT_BYTES,
+      sizeCalculation: (entry) => Math.max(1, entry.statement.textBytes),
       dispose: (entry, _name, reason) => {
         if (reason === 'evict') this.#evicted.push(entry)
       },
@@ -37,69 +52,110 @@ export class ServerStatements {
   }
 
   get size(): number {
-    return this.#entries.size
+    return this.#entries.size + this.#strays.size
   }
 
   /** The server's entry, which becomes the most recently used. */
   find(statement: Statement): ServerStatement | undefined {
-    return this.#entries.get(statement.name)
+    return this.#entries.get(statement.name) ?? this.#strays.get(statement.name)
   }
 
-  /** Notes that a Parse is on its way. Returns the entries pushed out by it: they must be closed. */
-  add(statement: Statement, batch: number): readonly ServerStatement[] {
+  /**
+   * True while it is open whether the server has the statement: a Parse or Close of it, sent in another
+   * batch than `batch`, has not been answered.
+   */
+  isUnsettled(statement: Statement, batch: number): boolean {
+    const leaving = this.#leaving.get(statement.name)
+    if (leaving !== undefined && leaving.closeBatch !== batch) return true
+    const entry = this.#entries.peek(statement.name) ?? this.#strays.get(statement.name)
+    return entry?.outstanding === true && entry.batch !== batch
+  }
+
+  /** Notes that a Parse is being sent. `takeEvicted` then tells what has to be closed for it. */
+  add(statement: Statement, batch: number): ServerStatement {
     const entry = new ServerStatement(statement)
     entry.outstanding = true
     entry.batch = batch
     statement.references += 1
     this.#entries.set(statement.name, entry)
-    if (this.#evicted.length === 0) return NONE
-    const evicted = this.#evicted
+    return entry
+  }
+
+  /** Entries for which a Close must be sent now, in `batch`; `forget` or `restore` follows for each. */
+  takeEvicted(batch: number): readonly ServerStatement[] {
+    if (this.#evicted.length === 0 && this.#strays.size === 0) return NONE
+    const evicted = [...this.#evicted, ...this.#strays.values()]
     this.#evicted = []
+    this.#strays.clear()
+    for (const entry of evicted) this.#leave(entry, batch)
     return evicted
   }
 
-  /** ParseComplete arrived for the statement. */
-  settle(statement: Statement): void {
-    const entry = this.#entries.peek(statement.name)
-    if (entry !== undefined) entry.outstanding = false
-  }
-
   /** Takes out an entry for which a Close is being sent; `forget` or `restore` follows. */
-  evict(entry: ServerStatement): void {
-    this.#entries.delete(entry.statement.name)
-  }
-
-  /** The server does not have the statement: its Parse failed, or it was lost. */
-  remove(statement: Statement): void {
-    if (this.#entries.delete(statement.name)) this.#registry.release(statement)
-  }
-
-  /** The Close of an evicted statement was never carried out: the server still has it. */
-  restore(entry: ServerStatement): void {
-    if (this.#entries.peek(entry.statement.name) !== undefined) {
-      this.#registry.release(entry.statement)
-      return
-    }
-    this.#entries.set(entry.statement.name, entry)
-    // The cache may now push out another entry, which the server keeps although nobody knows of it.
-    for (const lost of this.#evicted.splice(0)) this.#registry.release(lost.statement)
+  evict(entry: ServerStatement, batch: number): void {
+    const { name } = entry.statement
+    if (this.#entries.peek(name) === entry) this.#entries.delete(name)
+    if (this.#strays.get(name) === entry) this.#strays.delete(name)
+    this.#leave(entry, batch)
   }
 
   /** The Close of an evicted statement is final. */
   forget(entry: ServerStatement): void {
+    this.#arrive(entry)
     this.#registry.release(entry.statement)
+  }
+
+  /** The Close of an evicted statement was never carried out: the server still has it, if it ever did. */
+  restore(entry: ServerStatement): void {
+    const { name } = entry.statement
+    this.#arrive(entry)
+    if (entry.lost || this.find(entry.statement) !== undefined) this.#registry.release(entry.statement)
+    else if (this.#entries.size < this.#max) this.#entries.set(name, entry)
+    else this.#strays.set(name, entry)
+  }
+
+  /** The Parse of this entry was refused or never carried out. */
+  undo(entry: ServerStatement): void {
+    entry.outstanding = false
+    entry.lost = true
+    this.#drop(entry)
+  }
+
+  /** The server says that it does not have the statement. */
+  remove(statement: Statement): void {
+    const entry = this.#entries.peek(statement.name) ?? this.#strays.get(statement.name)
+    if (entry !== undefined) this.#drop(entry)
   }
 
   /** DEALLOCATE ALL succeeded on the server: everything goes but what was sent after it. */
   clearSettled(): void {
-    for (const entry of [...this.#entries.values()]) if (!entry.outstanding) this.remove(entry.statement)
+    for (const entry of [...this.#entries.values(), ...this.#strays.values()]) {
+      if (!entry.outstanding) this.#drop(entry)
+    }
   }
 
   /** The server is gone. */
   clear(): void {
-    for (const entry of this.#entries.values()) this.#registry.release(entry.statement)
-    this.#entries.clear()
+    for (const entry of [...this.#entries.values(), ...this.#strays.values()]) this.#drop(entry)
     this.#evicted = []
+  }
+
+  /** Takes an entry out of the books, unless it is on its way out already. */
+  #drop(entry: ServerStatement): void {
+    const { name } = entry.statement
+    if (this.#entries.peek(name) === entry) this.#entries.delete(name)
+    else if (this.#strays.get(name) === entry) this.#strays.delete(name)
+    else return
+    this.#registry.release(entry.statement)
+  }
+
+  #leave(entry: ServerStatement, batch: number): void {
+    entry.closeBatch = batch
+    this.#leaving.set(entry.statement.name, entry)
+  }
+
+  #arrive(entry: ServerStatement): void {
+    if (this.#leaving.get(entry.statement.name) === entry) this.#leaving.delete(entry.statement.name)
   }
 }
 

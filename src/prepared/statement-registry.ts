@@ -9,7 +9,7 @@ import { encodeParse } from '../protocol/extended-query.ts'
 /** Names on servers start with this; a client's own name never reaches a server while it is registered. */
 export const SERVER_NAME_PREFIX = 'pooler_'
 
-/** All texts together; what a text costs in memory is about three times its length. */
+/** All texts that clients have names for; what a text costs in memory is about three times its length. */
 const MAX_TEXT_BYTES = 256 * 1024 * 1024
 
 /** One statement as servers know it. */
@@ -22,8 +22,12 @@ export class Statement {
   readonly key: string
   /** Length of the query text and its parameter types. */
   readonly textBytes: number
+  /** Executing it may change session parameters without a tag that says so; null until somebody has looked. */
+  setsParameters: boolean | null = null
   /** Clients' names and servers' entries that refer to it. */
   references = 0
+  /** Those of clients alone. */
+  names = 0
   /**
    * Raised when a server said that its plan no longer fits the tables; entries of an older epoch are parsed
    * anew before their next use, on every server.
@@ -58,22 +62,33 @@ export class StatementRegistry {
     const key = `${environment}\0${text.toString('latin1')}`
     let statement = this.#statements.get(key)
     if (statement === undefined) {
-      if (this.#bytes + text.length > MAX_TEXT_BYTES) throw tooManyStatements()
       this.#lastId += 1
-      this.#bytes += text.length
       statement = new Statement(this.#lastId, key, text)
       this.#statements.set(key, statement)
     }
+    if (statement.names === 0) {
+      if (this.#bytes + text.length > MAX_TEXT_BYTES) {
+        if (statement.references === 0) this.#statements.delete(key)
+        throw tooManyStatements()
+      }
+      this.#bytes += text.length
+    }
+    statement.names += 1
     statement.references += 1
     return statement
   }
 
-  /** Gives one reference back; without any the statement is forgotten. */
+  /** Gives back what acquire() gave. */
+  releaseName(statement: Statement): void {
+    statement.names -= 1
+    if (statement.names === 0) this.#bytes -= statement.textBytes
+    this.release(statement)
+  }
+
+  /** Gives a server's reference back; without any the statement is forgotten. */
   release(statement: Statement): void {
     statement.references -= 1
-    if (statement.references > 0) return
-    this.#statements.delete(statement.key)
-    this.#bytes -= statement.textBytes
+    if (statement.references === 0) this.#statements.delete(statement.key)
   }
 }
 

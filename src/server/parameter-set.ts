@@ -9,6 +9,7 @@ export class ParameterSet {
   readonly values: ReadonlyMap<string, string>
   /** Equal sets have equal keys. */
   readonly #key: string
+  #meaning: string | null = null
 
   private constructor(values: ReadonlyMap<string, string>) {
     this.values = values
@@ -17,6 +18,14 @@ export class ParameterSet {
 
   get(name: string): string | undefined {
     return this.values.get(name)
+  }
+
+  /** What decides how the text of a statement is understood: everything but the application's name. */
+  get meaning(): string {
+    this.#meaning ??= JSON.stringify(
+      [...this.values].filter(([name]) => name !== 'application_name').sort(([a], [b]) => (a < b ? -1 : 1)),
+    )
+    return this.#meaning
   }
 
   equals(other: ParameterSet): boolean {

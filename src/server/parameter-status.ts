@@ -9,7 +9,7 @@ import type { ParameterSet } from './parameter-set.ts'
  */
 
 /** Reported parameters that no SET can change; a client is told when its server's value is another. */
-const READ_ONLY = new Set([
+export const READ_ONLY_PARAMETERS: ReadonlySet<string> = new Set([
   'in_hot_standby',
   'integer_datetimes',
   'is_superuser',
@@ -24,6 +24,7 @@ export interface ParameterChange {
   /** ParameterStatus messages for the client, whose set becomes `client`. */
   readonly notices: Buffer
   readonly client: ParameterSet
+  /** Unreported parameters are as they will be; reported ones change when the server says so. */
   readonly server: ParameterSet
 }
 
@@ -49,15 +50,15 @@ export function parameterChange(
       if (wanted !== undefined) continue
       statements.push(`RESET ${quoteIdentifier(name)}`)
       applied = applied.without(name)
-    } else if (wanted === undefined || READ_ONLY.has(name)) {
+    } else if (wanted === undefined || READ_ONLY_PARAMETERS.has(name)) {
       notices.begin(BackendType.ParameterStatus).cstring(spelling).cstring(value).end()
       told = told.with(name, value)
     }
   }
   for (const [name, value] of client.values) {
-    if (server.get(name) === value || READ_ONLY.has(name)) continue
+    if (server.get(name) === value || READ_ONLY_PARAMETERS.has(name)) continue
     settings.push(`pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`)
-    applied = applied.with(name, value)
+    if (!reported.has(name)) applied = applied.with(name, value)
   }
   if (settings.length > 0) statements.push(`SELECT ${settings.join(', ')}`)
   return { sql: statements.join(';'), notices: notices.take(), client: told, server: applied }

@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert'
 import type { ClientStatement } from '../prepared/client-statements.ts'
 import type { ServerStatement } from '../prepared/server-statements.ts'
 import type { Statement } from '../prepared/statement-registry.ts'
+import type { ParameterSet } from './parameter-set.ts'
 
 /**
  * RequestTracker: the replies that one server still owes, oldest first. Every message that owes a reply
@@ -51,32 +52,32 @@ export type ReplyAction = (typeof ReplyAction)[keyof typeof ReplyAction]
 /** What becomes true when the reply arrives, and is undone when the server never gets to the message. */
 export const Effect = {
   None: 0,
-  /** Parse: `statement` is on the server; `name`, if any, is the client's. */
+  /** Parse: `onServer` is on the server; `name`, if any, is the client's. */
   Prepare: 1,
   /** Close of a client's `name`. */
   Unname: 2,
-  /** Close of the evicted server entry `evicted`. */
+  /** Close of the evicted server entry `onServer`. */
   Evict: 3,
   /** Bind or Describe of `statement`. */
   Use: 4,
   /** Parse of the unnamed statement. */
-  PrepareUnnamed: 13,
+  PrepareUnnamed: 5,
   /** Parse under a name that is in use: its error names the client's `name`. */
-  Duplicate: 5,
+  Duplicate: 6,
   /** Query or Execute of DEALLOCATE for `name`. */
-  Deallocate: 6,
+  Deallocate: 7,
   /** The Query that applies session parameters. */
-  ApplyParameters: 7,
+  ApplyParameters: 8,
+  /** Execute of a DEALLOCATE or DISCARD: until its reply it is not certain which names exist. */
+  Discard: 13,
   /** SET LOCAL: leaves nothing behind. */
-  SetLocal: 8,
+  SetLocal: 9,
   /** SET ... TO DEFAULT: a RESET. */
-  SetDefault: 12,
-  /** Parse of a statement that stands in for a deallocated one; its failure is nobody's. */
-  Decoy: 9,
+  SetDefault: 10,
   /** Sync of a batch that will be repeated. */
-  Repeat: 10,
+  Repeat: 11,
   /** ROLLBACK or server_reset_query on behalf of a client that has left. */
-  CleanUp: 11,
+  CleanUp: 12,
 } as const
 export type Effect = (typeof Effect)[keyof typeof Effect]
 
@@ -87,11 +88,20 @@ export class OwedReply {
   effect: Effect = Effect.None
   statement: Statement | null = null
   name: ClientStatement | null = null
-  evicted: ServerStatement | null = null
-  /** Whose unnamed statement the server had before this Query or unnamed Parse. */
+  /** Prepare and Evict: the server's entry. */
+  onServer: ServerStatement | null = null
+  /** Whose unnamed statement the server had before this message, which destroys or replaces it. */
   unnamedOwner: object | null = null
+  /** For ApplyParameters: what the server had before, in case the query fails or is skipped. */
+  parameters: ParameterSet | null = null
+  residue = 0
   /** Number of the batch it belongs to. */
   batch = 0
+
+  /** The pooler asked: the client must not see the reply. */
+  get isInjected(): boolean {
+    return this.action === ReplyAction.Skip
+  }
 }
 
 const INITIAL_CAPACITY = 16
@@ -137,7 +147,7 @@ export class RequestTracker {
     entry.effect = Effect.None
     entry.statement = null
     entry.name = null
-    entry.evicted = null
+    entry.onServer = null
     entry.unnamedOwner = null
     entry.batch = this.batch
     if (endsBatch(reply)) {
@@ -192,6 +202,12 @@ export class RequestTracker {
     }
     if (others === 0) this.#dropBehindHead(count - 1)
     return { syncs, others, ended }
+  }
+
+  /** The end of a COPY's data has been sent already. */
+  get copyEndSent(): boolean {
+    for (let i = 1; i < this.#length; i++) if (this.at(i).reply === Reply.CopyEnd) return true
+    return false
   }
 
   /** Forgets everything that is owed, newest first. */

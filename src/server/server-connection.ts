@@ -104,7 +104,10 @@ export class ServerConnection implements WireOwner, MessageHandler {
     const value = reader.cstring()
     const name = spelling.toLowerCase()
     this.reported.set(name, spelling)
-    this.parameters = this.parameters.with(name, value)
+    // Text of another encoding than UTF-8 cannot be applied elsewhere: better not known than wrong.
+    this.parameters = value.includes('\ufffd')
+      ? this.parameters.without(name)
+      : this.parameters.with(name, value)
     return { name, value }
   }
 
@@ -114,13 +117,17 @@ export class ServerConnection implements WireOwner, MessageHandler {
    */
   close(error: PoolerError): void {
     if (this.state === ServerState.Closed) return
+    // Behind half a message the bytes of a Terminate would complete it: only an idle server gets one.
+    const isIdle = this.state === ServerState.Idle || this.state === ServerState.BeingCanceled
     const wasGone = this.wire.closed
     this.state = ServerState.Closed
     this.usable = false
     this.framer.stop()
-    if (!wasGone) {
+    if (isIdle && !wasGone) {
       this.wire.append(TERMINATE)
       this.wire.close()
+    } else {
+      this.wire.destroy()
     }
     this.handler.onServerClosed(this, error)
     this.statements?.clear()

@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Credentials } from '../../src/auth/credentials.ts'
 import { buildConfig, type Config, type ConfigInput, poolMode } from '../../src/config/config.ts'
+import { PoolerError, SqlState } from '../../src/errors.ts'
 import { createLogger } from '../../src/log.ts'
 import { Multiplexer } from '../../src/multiplexer/multiplexer.ts'
 import { FlushQueue } from '../../src/net/flush-queue.ts'
@@ -110,6 +111,13 @@ export class Scenario {
     const nowMs = Date.now() + laterMs
     this.multiplexer.tick(nowMs)
     for (const pool of this.pools) pool.tick(nowMs)
+  }
+
+  /** Closes all clients and servers, as the pooler does at its end. */
+  async stop(): Promise<void> {
+    const error = new PoolerError(SqlState.AdminShutdown, 'the test is over')
+    this.multiplexer.stop(error)
+    await Promise.all([...this.pools].map((pool) => pool.stop(error)))
   }
 
   #createPool(database: string, user: string): ServerPool {

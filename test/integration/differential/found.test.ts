@@ -1,0 +1,158 @@
+import { describe, expect } from 'vitest'
+import { letters } from '../../support/backend-message.ts'
+import * as f from '../../support/frontend-messages.ts'
+import { stories } from '../../support/stories.ts'
+
+/** What random conversations have found, told as stories: the smallest sequence of each, with its reason. */
+
+const { story, pooled } = stories()
+
+const few = (max_prepared_statements: number) => ({ pooler: { max_prepared_statements } })
+
+describe('a client that says everything at once and leaves', () => {
+  story('has its COPY done and answered', async (stage) => {
+    const client = await stage.connect()
+    await client.query('CREATE TABLE copied (a int)')
+    client.send(f.query('COPY copied FROM STDIN'), f.copyData('1\n'), f.copyDone(), f.terminate())
+    await client.receiveRest()
+  })
+
+  // The second Parse waits for the reply to the first, and FIN overtakes it.
+  story('has what was held back answered before FIN counts', async (stage) => {
+    const client = await stage.connect()
+    client.send(f.parse('b', 'SELECT 1'), f.sync(), f.parse('b', 'SELECT 2'), f.sync())
+    client.stream.end()
+    await client.receiveRest()
+  })
+})
+
+describe('a statement pushed out in a batch that fails', () => {
+  // Its ParseComplete came while it was out of the books, its Close was never carried out.
+  story(
+    'can be used again',
+    async (stage) => {
+      const client = await stage.connect()
+      client.send(f.parse('b', 'SELECT 1'), f.execute('none'), f.parse('c', 'SELECT 3'), f.sync())
+      await client.receiveUntil('Z')
+      await client.roundTrip(f.run('b'), f.sync())
+    },
+    few(1),
+  )
+
+  // Whether its Close is carried out is decided by a batch whose reply is not there yet.
+  story(
+    'can be used in the next batch of the same segment',
+    async (stage) => {
+      const client = await stage.connect()
+      client.send(
+        f.parse('b', 'SELECT 1'),
+        f.sync(),
+        f.parse('a', 'SELECT 2'),
+        f.execute('none'),
+        f.parse('c', 'SELECT 3'),
+        f.sync(),
+        f.run('b'),
+        f.sync(),
+      )
+      await client.receiveReplies(3)
+    },
+    few(2),
+  )
+
+  // Coming back it pushes another one out, which the server still has.
+  story(
+    'does not make the server forget others',
+    async (stage) => {
+      const client = await stage.connect()
+      client.send(
+        f.parse('c', 'SELECT 1'),
+        f.parse('a', 'SELEC'),
+        f.parse('b', 'SELECT 3'),
+        f.sync(),
+        f.parse('d', 'SELECT 4'),
+        f.sync(),
+        f.parse('e', 'SELECT 5'),
+        f.sync(),
+      )
+      await client.receiveReplies(3)
+      for (const name of ['d', 'e', 'c', 'd', 'e']) await client.roundTrip(f.run(name), f.sync())
+    },
+    few(2),
+  )
+})
+
+describe('DISCARD and DEALLOCATE', () => {
+  // The tag of DISCARD PLANS says nothing about names; the Sync that would settle it is behind the Parse that waits.
+  story('of something else do not stop the batch', async (stage) => {
+    const client = await stage.connect()
+    client.send(
+      f.parse('', 'DISCARD PLANS'),
+      f.bind(),
+      f.execute(),
+      f.parse('b', 'SELECT 1'),
+      f.run('b'),
+      f.sync(),
+    )
+    await client.receiveUntil('Z')
+  })
+
+  story('take the name away even if the next unnamed Parse is already there', async (stage) => {
+    const client = await stage.connect()
+    client.send(
+      f.parse('a', 'SELECT 1'),
+      f.parse('', 'DEALLOCATE a'),
+      f.bind(),
+      f.execute(),
+      f.parse('', 'SELECT 2'),
+      f.run('a'),
+      f.sync(),
+    )
+    await client.receiveUntil('Z')
+  })
+
+  story('as a simple query are ignored in a batch that has failed', async (stage) => {
+    const client = await stage.connect()
+    client.send(f.parse('b', 'SELECT 1'), f.execute('none'), f.query('DEALLOCATE b'), f.sync())
+    await client.receiveUntil('Z')
+    await client.roundTrip(f.run('b'), f.sync())
+  })
+})
+
+describe('values of the startup message', () => {
+  const exact = { options: '-c extra_float_digits=0' }
+
+  story('are applied again after RESET, not into the middle of the next batch', async (stage) => {
+    const client = await stage.connect({ parameters: exact })
+    client.send(f.extended('RESET DateStyle'), f.sync(), f.parse('b', 'SELECT 1'))
+    await client.receiveUntil('Z')
+    await client.roundTrip(f.run('b'), f.sync())
+  })
+
+  story('do not stay behind when RESET was in a transaction that failed', async (stage) => {
+    const client = await stage.connect({ parameters: exact })
+    await client.query('BEGIN')
+    await client.query('RESET DateStyle; SELECT 1/0')
+    await client.query('ROLLBACK')
+    const next = await stage.connect()
+    expect(await next.value('SHOW extra_float_digits')).toBe('1')
+  })
+
+  // PostgreSQL reports no value that does not change: "ISO" is "ISO, MDY" already.
+  story('are reported as PostgreSQL spells them, also where it had them already', async (stage) => {
+    for (const DateStyle of ['ISO', 'German', 'German']) {
+      const client = await stage.connect({ parameters: { DateStyle } })
+      expect(client.parameters.get('DateStyle')).toBe(DateStyle === 'ISO' ? 'ISO, MDY' : 'German, DMY')
+      await client.query("SELECT '2020-02-01'::date")
+    }
+  })
+})
+
+// PostgreSQL 18 itself answers the next statement with XX000, "StartTransactionCommand: unexpected state STARTED".
+pooled('a simple query inside a batch does not cost the next client an error', async (stage) => {
+  const client = await stage.connect()
+  const next = await stage.connect()
+  client.send(f.extended('SELECT 1'), f.query('SELECT 2'))
+  await client.receiveUntil('Z')
+  await client.roundTrip(f.sync())
+  expect(letters(await next.query('SELECT 3'))).toBe('TDCZ')
+})

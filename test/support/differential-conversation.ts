@@ -1,0 +1,331 @@
+import fc from 'fast-check'
+import * as words from './differential-vocabulary.ts'
+import * as f from './frontend-messages.ts'
+
+/**
+ * Random conversations of the wire protocol, as data: what one client sends, in which segments, cut where, and
+ * where it waits for replies. They are built from phrases that make sense and from stray messages, and any message
+ * may be missing.
+ */
+
+/** One message, and how a report shows it. */
+export interface Said {
+  readonly label: string
+  readonly bytes: Buffer
+}
+
+/** What leaves in one go. */
+export interface Segment {
+  readonly messages: readonly Said[]
+  /** Where the bytes are cut into several writes, as fractions of their number. */
+  readonly cuts: readonly number[]
+  /** Whether the client reads what comes before it goes on. */
+  readonly wait: boolean
+}
+
+/** A stretch after which the client is in no transaction, so that another may have the server. */
+export interface Turn {
+  readonly segments: readonly Segment[]
+  readonly closing: Closing
+}
+
+/** How a turn ends the transaction, if there is one. */
+export interface Closing {
+  readonly command: 'COMMIT' | 'ROLLBACK'
+  readonly extended: boolean
+}
+
+export interface Conversation {
+  readonly startup: Readonly<Record<string, string>>
+  readonly turns: readonly Turn[]
+  /** Whether it goes without waiting for its last replies. */
+  readonly hurry: boolean
+}
+
+type Phrase = fc.Arbitrary<readonly Said[]>
+
+const said = (label: string, bytes: Buffer): Said => ({ label, bytes })
+const shown = (text: string): string => JSON.stringify(text)
+
+export const say = {
+  query: (sql: string) => said(`Query ${shown(sql)}`, f.query(sql)),
+  parse: (name: string, sql: string, types: readonly number[] = []) =>
+    said(`Parse ${shown(name)} ${shown(sql)} [${types}]`, f.parse(name, sql, types)),
+  bind(name: string, options: f.BindOptions = {}): Said {
+    const { portal = '', values = [], formats = [], resultFormats = [] } = options
+    const rest = `${JSON.stringify(values)} formats [${formats}] results [${resultFormats}]`
+    return said(`Bind ${shown(portal)} to ${shown(name)} ${rest}`, f.bind(name, options))
+  },
+  describe: (target: f.Target, name: string) =>
+    said(`Describe ${target} ${shown(name)}`, f.describeMessage(target, name)),
+  execute: (portal: string, maxRows = 0) =>
+    said(`Execute ${shown(portal)} ${maxRows}`, f.execute(portal, maxRows)),
+  close: (target: f.Target, name: string) => said(`Close ${target} ${shown(name)}`, f.close(target, name)),
+  sync: said('Sync', f.sync()),
+  flush: said('Flush', f.flush()),
+  copyData: (text: string) => said(`CopyData ${shown(text)}`, f.copyData(text)),
+  copyDone: said('CopyDone', f.copyDone()),
+  copyFail: said('CopyFail', f.copyFail('enough')),
+  functionCall: (oid: number, a: number, b: number) =>
+    said(`FunctionCall ${oid} (${a}, ${b})`, f.functionCall(oid, [f.int4(a), f.int4(b)])),
+  terminate: said('Terminate', f.terminate()),
+}
+
+const NOTHING: Phrase = fc.constant([])
+
+/** The messages in order, any of which may rarely be missing. */
+function sentence(...messages: readonly (fc.Arbitrary<Said> | Said)[]): Phrase {
+  const parts = messages.map((message) =>
+    fc.oneof(
+      {
+        arbitrary: 'bytes' in message ? fc.constant([message]) : message.map((one) => [one]),
+        weight: 25,
+      },
+      { arbitrary: fc.constant([]), weight: 1 },
+    ),
+  )
+  return fc.tuple(...parts).map((found) => found.flat())
+}
+
+const optionally = (phrase: Phrase): Phrase => fc.oneof(NOTHING, phrase)
+
+/** The phrases of client number `client`. */
+function phrases(client: number): Phrase {
+  const of = (...lists: readonly (readonly string[])[]) =>
+    fc.constantFrom(...lists.flat().map((text) => text.replaceAll('{c}', String(client))))
+  const name = fc.oneof({ arbitrary: fc.constantFrom('a', 'b', 'c'), weight: 4 }, fc.constant(''))
+  const portal = fc.oneof({ arbitrary: fc.constant(''), weight: 3 }, fc.constantFrom('p', 'q'))
+  const value = fc.constantFrom(...words.VALUES)
+  const types = fc.oneof({ arbitrary: fc.constant([]), weight: 3 }, fc.constantFrom(...words.TYPES))
+  const maxRows = fc.oneof({ arbitrary: fc.constant(0), weight: 3 }, fc.constantFrom(1, 2))
+  const ending: Phrase = fc.oneof(
+    { arbitrary: sentence(say.sync), weight: 6 },
+    { arbitrary: sentence(say.flush), weight: 1 },
+    { arbitrary: NOTHING, weight: 2 },
+  )
+
+  const frequent = of(words.READS, words.WRITES, words.TRANSACTIONS, words.SHOWS)
+  const text = fc.oneof(
+    { arbitrary: frequent, weight: 8 },
+    { arbitrary: of(words.SETS), weight: 3 },
+    { arbitrary: of(words.TRANSACTIONS), weight: 3 },
+    { arbitrary: of(words.FAILURES), weight: 1 },
+    { arbitrary: of(words.DISCARDS), weight: 2 },
+    { arbitrary: of(words.COPY_OUT), weight: 1 },
+  )
+  /** The pooler finds the name in DEALLOCATE only where the text itself is executed, not in a named statement. */
+  const parsed = (given: string, sql: string, types: readonly number[] = []) =>
+    say.parse(/^DEALLOCATE (?!ALL)/.test(sql) ? '' : given, sql, types)
+  const simple = fc.oneof({ arbitrary: text, weight: 6 }, { arbitrary: of(words.SEVERAL), weight: 2 })
+
+  /** Parse, Bind, Execute of a statement without parameters. */
+  const plain = fc
+    .record({ name, text, portal, maxRows, types })
+    .chain((it) =>
+      fc.tuple(
+        sentence(parsed(it.name, it.text)),
+        optionally(sentence(say.describe('S', it.name))),
+        sentence(say.bind(it.name, { portal: it.portal })),
+        optionally(sentence(say.describe('P', it.portal))),
+        sentence(say.execute(it.portal, it.maxRows)),
+        optionally(sentence(say.execute(it.portal, it.maxRows))),
+        ending,
+      ),
+    )
+    .map((parts) => parts.flat())
+
+  const withValue = fc
+    .record({
+      name,
+      text: of(words.WITH_VALUE),
+      portal,
+      types,
+      value,
+      resultFormats: fc.constantFrom([], [0], [1]),
+    })
+    .chain((it) =>
+      fc.tuple(
+        sentence(say.parse(it.name, it.text, it.types)),
+        optionally(sentence(say.describe('S', it.name))),
+        sentence(
+          say.bind(it.name, { portal: it.portal, values: [it.value], resultFormats: it.resultFormats }),
+        ),
+        sentence(say.execute(it.portal)),
+        ending,
+      ),
+    )
+    .map((parts) => parts.flat())
+
+  /** A statement of some earlier phrase, perhaps. */
+  const again = fc
+    .record({ name, portal, maxRows, values: fc.oneof(fc.constant([]), fc.tuple(value)) })
+    .chain((it) =>
+      fc.tuple(
+        optionally(sentence(say.describe('S', it.name))),
+        sentence(say.bind(it.name, { portal: it.portal, values: it.values })),
+        sentence(say.execute(it.portal, it.maxRows)),
+        ending,
+      ),
+    )
+    .map((parts) => parts.flat())
+
+  const copyPart: Phrase = fc.oneof(
+    { arbitrary: sentence(of(words.COPY_LINES).map(say.copyData)), weight: 6 },
+    { arbitrary: sentence(say.flush), weight: 1 },
+  )
+  const copyEnd: Phrase = fc.oneof(
+    { arbitrary: sentence(say.copyDone), weight: 4 },
+    { arbitrary: sentence(say.copyFail), weight: 2 },
+    { arbitrary: sentence(say.copyDone, say.copyDone), weight: 1 },
+  )
+  const copyText = of([words.COPY_IN, words.COPY_IN, 'COPY nowhere FROM STDIN'])
+  const copyIn = fc
+    .record({ text: copyText, extended: fc.boolean(), early: fc.boolean() })
+    .chain(({ text, extended, early }) => {
+      const start = extended
+        ? sentence(say.parse('', text), say.bind(''), say.execute(''))
+        : sentence(say.query(text))
+      return fc.tuple(
+        start,
+        extended && early ? sentence(say.sync) : NOTHING,
+        fc.array(copyPart, { maxLength: 4 }).map((parts) => parts.flat()),
+        copyEnd,
+        extended ? sentence(say.sync) : NOTHING,
+      )
+    })
+    .map((parts) => parts.flat())
+
+  const stray: Phrase = fc.oneof(
+    { arbitrary: sentence(say.sync), weight: 6 },
+    { arbitrary: sentence(say.flush), weight: 2 },
+    { arbitrary: sentence(fc.tuple(name, text, types).map(([n, t, o]) => parsed(n, t, o))), weight: 2 },
+    {
+      arbitrary: sentence(fc.tuple(fc.constantFrom('S', 'P'), name).map(([t, n]) => say.close(t, n))),
+      weight: 4,
+    },
+    {
+      arbitrary: sentence(fc.tuple(fc.constantFrom('S', 'P'), name).map(([t, n]) => say.describe(t, n))),
+      weight: 2,
+    },
+    { arbitrary: sentence(fc.tuple(portal, maxRows).map(([p, rows]) => say.execute(p, rows))), weight: 2 },
+    {
+      arbitrary: sentence(
+        fc
+          .tuple(fc.constantFrom(...words.FUNCTIONS), fc.nat(3))
+          .map(([oid, b]) => say.functionCall(oid, 7, b)),
+      ),
+      weight: 2,
+    },
+    { arbitrary: sentence(fc.constantFrom(say.copyDone, say.copyFail, say.copyData('1\n'))), weight: 1 },
+  )
+
+  return fc.oneof(
+    { arbitrary: plain, weight: 6 },
+    { arbitrary: withValue, weight: 3 },
+    { arbitrary: again, weight: 4 },
+    { arbitrary: sentence(simple.map(say.query)), weight: 6 },
+    { arbitrary: copyIn, weight: 1 },
+    { arbitrary: stray, weight: 4 },
+  )
+}
+
+function segments(client: number, size: { minLength: number; maxLength: number }): fc.Arbitrary<Segment[]> {
+  return fc.array(
+    fc.record({
+      messages: fc.array(phrases(client), { minLength: 1, maxLength: 4 }).map((found) => found.flat()),
+      cuts: fc.oneof(
+        { arbitrary: fc.constant([]), weight: 3 },
+        {
+          arbitrary: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 4 }),
+          weight: 1,
+        },
+      ),
+      wait: fc.boolean(),
+    }),
+    size,
+  )
+}
+
+const closing: fc.Arbitrary<Closing> = fc.record({
+  command: fc.constantFrom('COMMIT', 'ROLLBACK'),
+  extended: fc.boolean(),
+})
+
+/**
+ * A Sync behind COPY data is read as part of the COPY if that is still going on, and answered if the data has just
+ * made it fail. Which, only PostgreSQL knows: such a Sync gets an end of the data in front of it.
+ */
+function withoutAmbiguousSyncs(turns: readonly Turn[]): readonly Turn[] {
+  let dataSent = false
+  const check = (message: Said): readonly Said[] => {
+    if (message.label.startsWith('CopyData')) dataSent = true
+    else if (message === say.copyDone || message === say.copyFail) dataSent = false
+    else if (message === say.sync && dataSent) {
+      dataSent = false
+      return [say.copyFail, message]
+    }
+    return [message]
+  }
+  return turns.map((turn) => ({
+    ...turn,
+    segments: turn.segments.map((segment) => ({ ...segment, messages: segment.messages.flatMap(check) })),
+  }))
+}
+
+/**
+ * After RESET the values of the startup message hold again: the pooler applies them behind the answer, and cannot
+ * before what the same segment goes on with. So whoever has such values waits.
+ */
+function withResetsApart(conversation: Conversation): Conversation {
+  if (Object.keys(conversation.startup).length === 0) return conversation
+  const resets = ({ label }: Said) => /RESET|DISCARD ALL|TO DEFAULT/.test(label)
+  const apart = (segment: Segment): readonly Segment[] => {
+    const reset = segment.messages.find((message) => resets(message) && message.label.startsWith('Query'))
+    const rest = { ...segment, messages: segment.messages.filter((message) => !resets(message)) }
+    if (reset === undefined || reset.label.includes(';')) return [rest]
+    const before = { messages: [say.copyFail, say.sync, reset], cuts: [], wait: true }
+    return [before, rest]
+  }
+  const turns = conversation.turns.map((turn) => ({ ...turn, segments: turn.segments.flatMap(apart) }))
+  return { ...conversation, turns }
+}
+
+/** What client number `client` may say, in up to `maxTurns` turns. */
+export function conversation(
+  client: number,
+  maxTurns: number,
+  hurry: fc.Arbitrary<boolean>,
+): fc.Arbitrary<Conversation> {
+  const size = maxTurns === 1 ? { minLength: 1, maxLength: 8 } : { minLength: 1, maxLength: 3 }
+  return fc
+    .record({
+      startup: fc.oneof(
+        { arbitrary: fc.constant({}), weight: 3 },
+        { arbitrary: fc.constantFrom(...words.STARTUP), weight: 1 },
+      ),
+      turns: fc.array(fc.record({ segments: segments(client, size), closing }), {
+        minLength: 1,
+        maxLength: maxTurns,
+      }),
+      hurry,
+    })
+    .map(withResetsApart)
+    .map((one) => ({ ...one, turns: withoutAmbiguousSyncs(one.turns) }))
+}
+
+/** The lines of a report: one per message, segments apart. */
+export function written(conversation: Conversation): string[] {
+  const lines = [`startup ${JSON.stringify(conversation.startup)}`]
+  conversation.turns.forEach((turn, index) => {
+    lines.push(
+      `turn ${index + 1}, ends with ${turn.closing.extended ? 'extended' : 'simple'} ${turn.closing.command}`,
+    )
+    for (const { messages, cuts, wait } of turn.segments) {
+      for (const { label } of messages) lines.push(`  ${label}`)
+      const cut = cuts.length === 0 ? '' : ` cut at ${cuts.map((at) => at.toFixed(3)).join(', ')}`
+      lines.push(`  ${wait ? '-- wait' : '--'}${cut}`)
+    }
+  })
+  lines.push(conversation.hurry ? 'goes at once' : 'goes after its last reply')
+  return lines
+}

@@ -1,0 +1,79 @@
+import fc from 'fast-check'
+
+/**
+ * checkFor: runs a property of fast-check for a bounded time, or for POOLER_FUZZ_RUNS runs with fresh seeds, and
+ * reports a failure as lines that a person can read and a seed that repeats it.
+ */
+
+const runs = process.env.POOLER_FUZZ_RUNS
+const seed = process.env.POOLER_FUZZ_SEED
+/** Without a wish the same conversations every time: a build must not fail by chance. */
+const USUAL_SEED = 20_250_801
+const SHRINK_MS = 60_000
+
+/** How long a test of `usualMs` may take in all, with shrinking. */
+export function fuzzTimeout(usualMs: number): number {
+  return runs === undefined ? usualMs + 2 * SHRINK_MS : 24 * 3_600_000
+}
+
+/** A property, and how its failures are made smaller and shown. */
+export interface Fuzzed<Value> {
+  readonly values: fc.Arbitrary<Value>
+  /** What is wrong with a value; `again` while a failure is being made smaller. */
+  problems(value: Value, again: boolean): Promise<readonly string[]>
+  /** Values with something left out, the largest steps first. */
+  smaller(value: Value): Iterable<Value>
+  written(value: Value): readonly string[]
+}
+
+/** Draws values for about `usualMs`; returns how many. Throws with a report of the first that fails. */
+export async function checkFor<Value>(usualMs: number, fuzzed: Fuzzed<Value>): Promise<number> {
+  const failures: { value: Value; found: readonly string[] }[] = []
+  const property = fc.asyncProperty(fuzzed.values, async (value) => {
+    const found = await fuzzed.problems(value, false)
+    if (found.length > 0) failures.push({ value, found })
+    return found.length === 0
+  })
+  const details = await fc.check(property, {
+    endOnFailure: true,
+    ...(runs === undefined
+      ? { numRuns: 1_000_000, interruptAfterTimeLimit: usualMs, markInterruptAsFailure: false }
+      : { numRuns: Number(runs) }),
+    ...(seed === undefined ? (runs === undefined ? { seed: USUAL_SEED } : {}) : { seed: Number(seed) }),
+  })
+  const [failure] = failures
+  if (failure === undefined) {
+    if (details.failed) throw new Error('the property itself failed', { cause: details.errorInstance })
+    return details.numRuns
+  }
+  const { value, found } = await smallest(fuzzed, failure)
+  throw new Error(
+    [
+      `failed in run ${details.numRuns}; repeat with POOLER_FUZZ_SEED=${details.seed} POOLER_FUZZ_RUNS=${details.numRuns}`,
+      ...fuzzed.written(value),
+      ...found,
+    ].join('\n'),
+  )
+}
+
+/** Leaves out whatever the failure does not need. */
+async function smallest<Value>(
+  fuzzed: Fuzzed<Value>,
+  failure: { value: Value; found: readonly string[] },
+): Promise<{ value: Value; found: readonly string[] }> {
+  const deadline = Date.now() + SHRINK_MS
+  let best = failure
+  let better = true
+  while (better) {
+    better = false
+    for (const value of fuzzed.smaller(best.value)) {
+      if (Date.now() > deadline) return best
+      const found = await fuzzed.problems(value, true)
+      if (found.length === 0) continue
+      best = { value, found }
+      better = true
+      break
+    }
+  }
+  return best
+}

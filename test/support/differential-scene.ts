@@ -1,0 +1,250 @@
+import { expect } from 'vitest'
+import { letters, rows } from './backend-message.ts'
+import type { Conversation } from './differential-conversation.ts'
+import { written } from './differential-conversation.ts'
+import { Player, playAll, type Record } from './differential-player.ts'
+import { RESET, SCHEMA } from './differential-vocabulary.ts'
+import { eventually } from './eventually.ts'
+import type { TestPooler } from './pooler.ts'
+import { startPooler } from './pooler.ts'
+import type { TestDatabase } from './postgres.ts'
+import { createDatabase } from './postgres.ts'
+import { RawClient, type RawClientOptions } from './raw-client.ts'
+
+/**
+ * Scene: a database, and for each play a fresh pooler in front of it. It plays conversations against PostgreSQL,
+ * then against the pooler, and says where the answers differ and what the pooler has not cleaned up.
+ */
+
+/** The pooler of one play. */
+export interface Setup {
+  readonly poolSize: number
+  readonly maxPrepared: number
+  readonly mode: 'transaction' | 'session'
+}
+
+/** One step of a plan: whose turn it is, who goes at the same time, and whether a stranger holds a server. */
+export interface Round {
+  readonly first: number
+  readonly second: number | null
+  readonly held: boolean
+}
+
+export interface Play {
+  readonly setup: Setup
+  readonly conversations: readonly Conversation[]
+  /** null: every client goes as fast as it can. */
+  readonly rounds: readonly Round[] | null
+}
+
+const CLEAN = `SELECT name, setting FROM pg_settings WHERE setting <> reset_val AND context = 'user' AND name NOT LIKE 'transaction%'
+  UNION ALL SELECT 'role', current_user || session_user
+  UNION ALL SELECT 'statement ' || name, statement FROM pg_prepared_statements WHERE name NOT LIKE 'pooler%'
+  UNION ALL SELECT 'cursor ' || name, statement FROM pg_cursors
+  UNION ALL SELECT 'lock', locktype FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'
+  ORDER BY 1, 2`
+
+/** Silence for so long is a hang. */
+const DEADLINE_MS = 6000
+/** The same while a failure is being made smaller: it is known to be one. */
+const SHRINKING_DEADLINE_MS = 600
+
+/** An error may bring back statements that were to be closed for others; their number is no more than was pipelined. */
+const RESTORED = 20
+
+export class Scene {
+  readonly #database: TestDatabase
+  readonly #admin: RawClient
+  #clean = ''
+
+  private constructor(database: TestDatabase, admin: RawClient) {
+    this.#database = database
+    this.#admin = admin
+  }
+
+  static async open(): Promise<Scene> {
+    const database = await createDatabase()
+    const admin = await RawClient.connect(database)
+    const scene = new Scene(database, admin)
+    await admin.query(SCHEMA)
+    scene.#clean = await scene.#look(admin)
+    return scene
+  }
+
+  async close(): Promise<void> {
+    this.#admin.destroy()
+    await this.#database.drop()
+  }
+
+  get login(): RawClientOptions {
+    const { host, port, user, password, database } = this.#database
+    return { host, port, user, password, database }
+  }
+
+  async startPooler(setup: Setup): Promise<TestPooler> {
+    return startPooler({
+      server: this.login as Required<RawClientOptions>,
+      pooler: {
+        default_pool_size: setup.poolSize,
+        max_prepared_statements: setup.maxPrepared,
+        pool_mode: setup.mode,
+      },
+    })
+  }
+
+  /** Plays against both; returns what is wrong, in words. */
+  async play(play: Play, shrinking = false): Promise<string[]> {
+    const deadlineMs = shrinking ? SHRINKING_DEADLINE_MS : DEADLINE_MS
+    await this.reset()
+    const references = await Promise.all(play.conversations.map((one) => this.#reference(one)))
+    await this.reset()
+    const pooler = await this.startPooler(play.setup)
+    const problems: string[] = []
+    try {
+      const players = await Promise.all(
+        play.conversations.map((one, index) =>
+          Player.connect(this.#through(pooler, one), deadlineMs, references[index] as Record),
+        ),
+      )
+      if (play.rounds === null) {
+        await Promise.all(
+          players.map((player, index) => playAll(player, play.conversations[index] as Conversation)),
+        )
+      } else await this.#playRounds(pooler, players, play)
+      players.forEach((player, index) => {
+        const { divergence } = player
+        if (divergence === null || divergence.accepted) return
+        problems.push(
+          `client ${index}, message ${divergence.at}: ${divergence.what}`,
+          ...around(player, references[index] as Record),
+        )
+      })
+      for (const player of players) await player.leave()
+      if (problems.length === 0) problems.push(...(await this.inspect(pooler, play.setup)))
+    } catch (error) {
+      problems.push(String(error))
+    }
+    await pooler.stop().catch((error: unknown) => problems.push(`stop: ${error}`))
+    if (problems.length === 0 && pooler.stats.statements !== 0) {
+      problems.push(`${pooler.stats.statements} statements are left in the registry`)
+    }
+    return problems
+  }
+
+  async reset(): Promise<void> {
+    const reply = await this.#admin.query(RESET)
+    expect(letters(reply).includes('E'), 'the tables could not be reset').toBe(false)
+  }
+
+  /** What is wrong with a pooler whose clients have all left. */
+  async inspect(pooler: TestPooler, setup: Setup): Promise<string[]> {
+    const problems: string[] = []
+    await eventually(
+      'every client, lease and place in a queue to be given back',
+      () => pooler.stats,
+      ({ clients, pools }) => clients === 0 && pools.every(({ active, waiting }) => active + waiting === 0),
+    )
+    const servers = pooler.stats.pools[0]?.servers ?? 0
+    if (servers > setup.poolSize) problems.push(`${servers} servers in a pool of ${setup.poolSize}`)
+    // Each probe keeps its server until all have one, so that every server is seen.
+    const probes = await Promise.all(
+      Array.from({ length: setup.poolSize }, () => RawClient.connect(this.#through(pooler, null))),
+    )
+    for (const probe of probes) {
+      await probe.query('BEGIN')
+      const found = await this.#look(probe)
+      if (found !== this.#clean) problems.push(`a server is not clean: ${found}`)
+      const count = Number(
+        await probe.value("SELECT count(*) FROM pg_prepared_statements WHERE name <> 'pooler_deallocated'"),
+      )
+      if (count > setup.maxPrepared + RESTORED && setup.mode === 'transaction')
+        problems.push(`${count} statements are prepared`)
+    }
+    for (const probe of probes) {
+      await probe.query('ROLLBACK')
+      probe.end()
+      await probe.closed()
+    }
+    await eventually(
+      'the probes to be gone',
+      () => pooler.stats.clients,
+      (clients) => clients === 0,
+    )
+    return problems
+  }
+
+  #through(pooler: TestPooler, conversation: Conversation | null): RawClientOptions {
+    const { host, port } = pooler
+    const { user, database } = this.#database
+    return { host, port, user, database, parameters: conversation?.startup ?? {} }
+  }
+
+  async #reference(conversation: Conversation): Promise<Record> {
+    const player = await Player.connect({ ...this.login, parameters: conversation.startup }, DEADLINE_MS)
+    await playAll(player, conversation)
+    if (player.divergence !== null) throw new Error(`PostgreSQL itself: ${player.divergence.what}`)
+    return player.record
+  }
+
+  async #playRounds(pooler: TestPooler, players: readonly Player[], play: Play): Promise<void> {
+    const turnsPlayed = players.map(() => 0)
+    const next = async (index: number): Promise<void> => {
+      const player = players[index] as Player
+      const { turns, hurry } = play.conversations[index] as Conversation
+      const number = turnsPlayed[index] as number
+      const turn = turns[number]
+      turnsPlayed[index] = number + 1
+      if (turn === undefined) return
+      if (number === turns.length - 1) await player.playLast(turn, hurry)
+      else if (!player.over) await player.playTurn(turn, number)
+      if (player.divergence !== null) await player.leave()
+    }
+    const busy = () =>
+      players.flatMap((_, index) => {
+        const { turns } = play.conversations[index] as Conversation
+        return (turnsPlayed[index] as number) < turns.length ? [index] : []
+      })
+    const stranger = play.setup.poolSize > 1 ? await RawClient.connect(this.#through(pooler, null)) : null
+    const rounds = play.rounds ?? []
+    for (let number = 0; busy().length > 0; number += 1) {
+      const { first, second, held } = rounds[number % rounds.length] as Round
+      const candidates = busy()
+      const one = candidates[first % candidates.length] as number
+      const others = candidates.filter((index) => index !== one)
+      const other =
+        second === null || play.setup.poolSize < 2 || held ? undefined : others[second % others.length]
+      if (held) await stranger?.query('BEGIN')
+      await Promise.all([next(one), ...(other === undefined ? [] : [next(other)])])
+      if (held) await stranger?.query('ROLLBACK')
+    }
+    stranger?.end()
+  }
+
+  async #look(client: RawClient): Promise<string> {
+    return JSON.stringify(rows(await client.query(CLEAN)))
+  }
+}
+
+/** The play in lines, for a report. */
+export function writtenPlay(play: Play): string[] {
+  return [
+    JSON.stringify(play.setup),
+    play.rounds === null ? 'all at once' : `rounds ${JSON.stringify(play.rounds)}`,
+    ...play.conversations.flatMap((one, index) => [`client ${index}`, ...written(one)]),
+  ]
+}
+
+/** What both sides said before they differed. */
+function around(player: Player, reference: Record): string[] {
+  const from = Math.max(0, player.lines.length - 8)
+  return [
+    '      both:       ',
+    ...player.lines.slice(from, -1).map((line) => `        ${line.slice(0, 100)}`),
+    '      PostgreSQL goes on:',
+    ...reference.lines
+      .slice(player.lines.length - 1, player.lines.length + 4)
+      .map((line) => `        ${line.slice(0, 100)}`),
+    '      the pooler:',
+    ...player.lines.slice(-1).map((line) => `        ${line.slice(0, 100)}`),
+  ]
+}

@@ -1,0 +1,147 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { PoolerError } from '../../src/errors.ts'
+import { createLogger } from '../../src/log.ts'
+import { FlushQueue } from '../../src/net/flush-queue.ts'
+import { ServerPool, type ServerPoolOptions } from '../../src/pool/server-pool.ts'
+import type { Lessee } from '../../src/server/lessee.ts'
+import { ServerConnection, type ServerHandler } from '../../src/server/server-connection.ts'
+import { ServerState } from '../../src/server/server-state.ts'
+import { type FakeConnection, FakeNetwork } from './fake-network.ts'
+
+/**
+ * FakeServers: a ServerPool whose servers exist in memory only, and lessees that note what happens to them. The
+ * test decides when a connection opens and when it fails.
+ */
+
+/** One attempt to open a connection. */
+export interface Opening {
+  readonly signal: AbortSignal
+  succeed(): ServerConnection
+  fail(error: unknown): void
+}
+
+/** Somebody who wants a server; `name` is for the log of the pool. */
+export class FakeLessee implements Lessee {
+  readonly name: string
+  patient = true
+  server: ServerConnection | null = null
+  refusal: PoolerError | null = null
+  readonly #log: string[]
+
+  constructor(name: string, log: string[]) {
+    this.name = name
+    this.#log = log
+  }
+
+  onLease(server: ServerConnection): void {
+    this.server = server
+    this.#log.push(`${this.name} is served`)
+  }
+
+  onLeaseRefused(error: PoolerError): void {
+    this.refusal = error
+    this.#log.push(`${this.name} is refused`)
+  }
+}
+
+const NOBODY: ServerHandler = {
+  onServerMessage: () => {
+    throw new Error('a message for nobody')
+  },
+  onServerChunkEnd: () => {},
+  onServerRun: () => {},
+  onServerCongestion: () => {},
+  onServerClosed: () => {},
+}
+
+export class FakeServers {
+  readonly pool: ServerPool
+  /** What happened to lessees, in order. */
+  readonly log: string[] = []
+  /** Attempts to open a connection that are neither through nor failed, in order. */
+  readonly openings: Opening[] = []
+  /** The most connections that there ever were, those being opened included. */
+  most = 0
+  /** Opens every connection at once. */
+  automatic = true
+  readonly #queue = new FlushQueue()
+  readonly #network = new FakeNetwork(this.#queue)
+  readonly #connections = new Map<ServerConnection, FakeConnection>()
+
+  constructor(options: Partial<ServerPoolOptions> = {}) {
+    this.pool = new ServerPool({
+      database: 'app',
+      user: 'app',
+      endpoint: { path: '/nowhere' },
+      size: 2,
+      waitTimeoutMs: 0,
+      lifetimeMs: 3_600_000,
+      idleTimeoutMs: 0,
+      retryMs: 15_000,
+      open: (signal) => this.#open(signal),
+      log: createLogger({ level: 'silent' }).log,
+      ...options,
+    })
+  }
+
+  lessee(name: string): FakeLessee {
+    return new FakeLessee(name, this.log)
+  }
+
+  /** A lessee that has asked for a server; `server` is set if it got one at once. */
+  lease(name: string): FakeLessee {
+    const lessee = this.lessee(name)
+    lessee.server = this.pool.lease(lessee) ?? null
+    return lessee
+  }
+
+  /** A lessee that has its server. */
+  async served(name: string): Promise<FakeLessee & { server: ServerConnection }> {
+    const lessee = this.lease(name)
+    await this.settle()
+    if (lessee.server === null) throw new Error(`${name} was not served`)
+    return lessee as FakeLessee & { server: ServerConnection }
+  }
+
+  /** Connections open now, those being opened included. */
+  get existing(): number {
+    const open = [...this.#connections.keys()].filter(({ state }) => state !== ServerState.Closed)
+    return this.openings.length + open.length
+  }
+
+  /** The socket of a server. */
+  connection(server: ServerConnection): FakeConnection {
+    return this.#connections.get(server) as FakeConnection
+  }
+
+  /** Lets promises take their course. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 5; i++) await nextTurn()
+  }
+
+  #open(signal: AbortSignal): Promise<ServerConnection> {
+    return new Promise((resolve, reject) => {
+      const opening: Opening = {
+        signal,
+        succeed: () => {
+          this.openings.splice(this.openings.indexOf(opening), 1)
+          const connection = this.#network.open()
+          const server = new ServerConnection(connection, this.#queue, NOBODY, null)
+          this.#connections.set(server, connection)
+          resolve(server)
+          return server
+        },
+        fail: (error) => {
+          this.openings.splice(this.openings.indexOf(opening), 1)
+          reject(error)
+        },
+      }
+      this.openings.push(opening)
+      this.most = Math.max(this.most, this.existing)
+      signal.addEventListener('abort', () => {
+        if (this.openings.includes(opening)) opening.fail(signal.reason)
+      })
+      if (this.automatic) opening.succeed()
+    })
+  }
+}

@@ -1,0 +1,75 @@
+import { describe, expect, test } from 'vitest'
+import {
+  deallocatedName,
+  head,
+  StatementKind,
+  statementKind,
+} from '../../../src/multiplexer/statement-text.ts'
+
+/** The kind of a text that stands in a message with something in front of it and behind it. */
+function kind(sql: string): StatementKind {
+  const bytes = Buffer.from(`##${sql}\0LOCAL DEFAULT ALL##`, 'utf8')
+  return statementKind(bytes, 2, bytes.length - 2)
+}
+
+const { Other, SetLocal, SetDefault, DeallocateName, Discard } = StatementKind
+
+test.each<[string, StatementKind]>([
+  ['', Other],
+  [';', Other],
+  ['SELECT 1', Other],
+  ['select set_config()', Other],
+  ['SET work_mem = 1', Other],
+  ["SET x = 'default'", Other],
+  ['SET LOCAL work_mem = 1', SetLocal],
+  ['  \n\tset\nlocal\twork_mem = 1', SetLocal],
+  ['SET LOCALE = 1', Other],
+  ['SET work_mem TO DEFAULT', SetDefault],
+  ['set TimeZone = default ;', SetDefault],
+  ['SET x TO default; SELECT 1', Other],
+  ['SET x TO defaults', Other],
+  ['DISCARD ALL', Discard],
+  ['discard plans', Discard],
+  ['DISCARDED', Other],
+  ['DEALLOCATE ALL', Discard],
+  ['deallocate prepare all;', Discard],
+  ['DEALLOCATE ALLES', DeallocateName],
+  ['DEALLOCATE a', DeallocateName],
+  ['  Deallocate Prepare "A b" ; ', DeallocateName],
+  ['DEALLOCATE', Other],
+  ['DEALLOCATE a; SELECT 1', Other],
+  ['DEALLOCATE a b', Other],
+  ['DELETE FROM t', Other],
+  ['DECLARE c CURSOR FOR SELECT 1', Other],
+])('%j is of kind %i', (sql, expected) => {
+  expect(kind(sql)).toBe(expected)
+})
+
+test('a text that ends with the bytes at hand is looked at as far as it goes', () => {
+  const bytes = Buffer.from('DISCARD ALL')
+  expect(statementKind(bytes, 0, bytes.length)).toBe(Discard)
+  expect(statementKind(bytes, 0, 3)).toBe(Other)
+})
+
+describe('the name in DEALLOCATE', () => {
+  test.each<[string, string | undefined]>([
+    ['DEALLOCATE a', 'a'],
+    ['DEALLOCATE PREPARE Ab_1$', 'ab_1$'],
+    ['deallocate "Ab"', 'Ab'],
+    ['deallocate "say ""hi"""', 'say "hi"'],
+    ['deallocate "with space" ;', 'with space'],
+    ['deallocate 1a', undefined],
+    ['deallocate ""', undefined],
+    ['deallocate "a', undefined],
+    ['deallocated a', undefined],
+    ['SELECT 1', undefined],
+  ])('of %j is %j', (text, name) => {
+    expect(deallocatedName(text)).toBe(name)
+  })
+})
+
+test('no more than 256 bytes of a text are looked at', () => {
+  const bytes = Buffer.from('x'.repeat(1000))
+  expect(head(bytes, 0, 1000)).toHaveLength(256)
+  expect(head(Buffer.from('abc\0def'), 1, 7)).toBe('bc')
+})
