@@ -46,7 +46,7 @@ async function main(parameters: readonly string[]): Promise<number> {
     console.log(`${configFile} is valid`)
     return 0
   }
-  return startConfigured(config, line)
+  return startConfigured(config, configFile, line)
 }
 
 /** The pooler.toml of the current folder, unless the parameters ask for the embedded PostgreSQL. */
@@ -63,10 +63,16 @@ function configFileOfFolder(line: StartCommand): string | undefined {
   return undefined
 }
 
-async function startConfigured(config: Config, line: StartCommand): Promise<number> {
+async function startConfigured(config: Config, configFile: string, line: StartCommand): Promise<number> {
   const signals = new StopSignals('SIGINT', 'SIGTERM')
   const { log, flush } = createLogger({ level: line.verbose ? 'debug' : config.pooler.log_level })
-  const pooler = new Pooler(config, log)
+  const pooler = new Pooler(config, log, configFile)
+  process.on('SIGHUP', () => {
+    pooler.reloadTls().then(
+      () => log.info('certificates and keys read again'),
+      (error: unknown) => log.error({ err: error }, 'certificates and keys stay as they were'),
+    )
+  })
   try {
     await pooler.start()
     await signals.first

@@ -1,6 +1,20 @@
+import assert from 'node:assert'
+import { systemFiles } from './auth/access-files.ts'
+import { AuthQueryCache } from './auth/auth-query-cache.ts'
 import { Credentials } from './auth/credentials.ts'
+import { loadLoginPolicy } from './auth/load-login-policy.ts'
+import { loginClock } from './auth/login-clock.ts'
+import type { LoginPolicy } from './auth/login-policy.ts'
+import { LoginThrottle } from './auth/login-throttle.ts'
+import { ownNetworks } from './auth/own-networks.ts'
 import { parseSecret, type UserSecret } from './auth/user-secret.ts'
 import { loadUserlist } from './auth/userlist.ts'
+import {
+  type AuthQuerySource,
+  authQueryProblems,
+  authQuerySource,
+  usesAuthQuery,
+} from './config/auth-query-source.ts'
 import {
   type Config,
   type DatabaseConfig,
@@ -10,16 +24,21 @@ import {
   queryWaitTimeout,
   serverLifetime,
 } from './config/config.ts'
+import { secretFileWarnings } from './config/secret-file-warnings.ts'
+import { resolveSecrets } from './config/secret-source.ts'
 import { PoolerError, SqlState } from './errors.ts'
 import type { Logger } from './log.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
 import { FlushQueue } from './net/flush-queue.ts'
 import { NodeTransport } from './net/node-transport.ts'
+import { TlsDirectory } from './net/tls-directory.ts'
 import type { BoundListener, Endpoint } from './net/transport.ts'
 import { Janitor } from './pool/janitor.ts'
 import { PoolDirectory } from './pool/pool-directory.ts'
 import { ServerPool } from './pool/server-pool.ts'
 import { StatementRegistry } from './prepared/statement-registry.ts'
+import { AuthQueries } from './server/auth-queries.ts'
+import type { ServerConnection } from './server/server-connection.ts'
 import { openServer } from './server/server-login.ts'
 
 /** Counts for operators and tests. */
@@ -45,7 +64,8 @@ export interface PoolStats {
  * closes every connection; a Pooler starts once.
  */
 export class Pooler {
-  readonly #config: Config
+  #config: Config
+  readonly #configFile: string | undefined
   readonly #log: Logger
   readonly #queue = new FlushQueue()
   readonly #transport = new NodeTransport(this.#queue)
@@ -53,11 +73,15 @@ export class Pooler {
   readonly #janitor = new Janitor()
   readonly #pools = new PoolDirectory((database, user) => this.#createPool(database, user))
   #credentials = new Credentials(new Map())
+  #authQueries: AuthQueries | null = null
+  #tls: TlsDirectory | null = null
   #multiplexer: Multiplexer | null = null
   #listeners: BoundListener[] = []
 
-  constructor(config: Config, log: Logger) {
+  /** `configFile` is where the Config was read from, if it was: it is looked at for who may read it. */
+  constructor(config: Config, log: Logger, configFile?: string) {
     this.#config = config
+    this.#configFile = configFile
     this.#log = log
   }
 
@@ -84,6 +108,11 @@ export class Pooler {
    * cannot be read, an address that cannot be listened on.
    */
   async start(): Promise<void> {
+    this.#config = await resolveSecrets(this.#config)
+    const authProblems = authQueryProblems(this.#config)
+    if (authProblems.length > 0) throw new PoolerError(SqlState.ConfigurationError, authProblems.join('\n'))
+    const policy = loginPolicyOf(this.#config)
+    for (const line of await secretFileWarnings(this.#config, this.#configFile)) this.#log.warn(line)
     for (const { name, password } of this.#config.databases.values()) {
       if (password !== undefined) readSecret(`databases.${name}.password`, password)
     }
@@ -93,10 +122,21 @@ export class Pooler {
     const passwords = new Map<string, string>()
     for (const [name, { password }] of users) if (password !== undefined) passwords.set(name, password)
     const userlist = pooler.auth_file === undefined ? new Map() : await loadUserlist(pooler.auth_file)
-    this.#credentials = new Credentials(passwords, userlist)
+    this.#credentials = new Credentials(passwords, userlist, this.#createAuthQueryCache())
+    const tls = await TlsDirectory.load(this.#config)
+    this.#tls = tls
     const multiplexer = new Multiplexer({
       config: this.#config,
       credentials: this.#credentials,
+      policy,
+      throttle: new LoginThrottle(
+        {
+          maxPendingPerAddress: pooler.max_pending_logins_per_address,
+          failureDelayMs: pooler.auth_failure_delay,
+        },
+        loginClock,
+      ),
+      tls,
       pools: this.#pools,
       registry: this.#registry,
       transport: this.#transport,
@@ -117,8 +157,14 @@ export class Pooler {
       this.#log.info({ host: listener.host, port: listener.port }, 'listening')
     }
     this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
+    this.#janitor.add((nowMs) => this.#authQueries?.tick(nowMs))
     this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
     this.#janitor.start()
+  }
+
+  /** Reads certificates and keys again: new connections use them, open ones keep theirs. */
+  async reloadTls(): Promise<void> {
+    await this.#tls?.reload()
   }
 
   /** Stops listening and closes all clients and servers. */
@@ -127,9 +173,52 @@ export class Pooler {
     this.#janitor.stop()
     const listening = this.#listeners.map((listener) => listener.close())
     this.#multiplexer?.stop(error)
+    this.#authQueries?.stop(error)
     await Promise.all([...this.#pools].map((pool) => pool.stop(error)))
     await Promise.all(listening)
     this.#log.info('stopped')
+  }
+
+  /** What asks for users who are in no file; undefined where there is no auth_user. */
+  #createAuthQueryCache(): AuthQueryCache | undefined {
+    const config = this.#config
+    if (!usesAuthQuery(config)) return undefined
+    const queries = new AuthQueries({
+      open: (source, signal) => this.#openAuthServer(source, signal),
+      timeoutMs: config.pooler.server_connect_timeout,
+      idleTimeoutMs: config.pooler.server_idle_timeout,
+      log: this.#log,
+    })
+    this.#authQueries = queries
+    return new AuthQueryCache({
+      ttlMs: config.pooler.auth_query_ttl,
+      sourceOf: (database) => authQuerySource(config, database)?.key,
+      fetch: async (user, database) => {
+        const source = authQuerySource(config, database)
+        return source === undefined ? undefined : queries.fetch(source, user)
+      },
+    })
+  }
+
+  #openAuthServer({ database, user }: AuthQuerySource, signal: AbortSignal): Promise<ServerConnection> {
+    const target = {
+      endpoint: this.#endpointOf(database),
+      dbname: database.dbname,
+      user,
+      secret: this.#credentials.find(user),
+      connectTimeoutMs: this.#config.pooler.server_connect_timeout,
+      maxStatements: 0,
+    }
+    return openServer(target, this.#transport, this.#queue, this.#registry, signal)
+  }
+
+  /** A host that begins with a slash is the folder of a unix socket, as in libpq. */
+  #endpointOf({ name, host, port }: DatabaseConfig): Endpoint {
+    const tls = this.#tls
+    assert(tls !== null, 'servers are connected to after start()')
+    return host.startsWith('/')
+      ? { path: `${host}/.s.PGSQL.${port}` }
+      : { host, port, tls: () => tls.server(name) }
   }
 
   #createPool(databaseName: string, user: string): ServerPool {
@@ -139,16 +228,20 @@ export class Pooler {
       throw new PoolerError(SqlState.InvalidCatalogName, `database "${databaseName}" does not exist`)
     const { server_connect_timeout, server_idle_timeout, server_login_retry, max_prepared_statements } =
       config.pooler
-    const endpoint = endpointOf(database)
+    const endpoint = this.#endpointOf(database)
     const serverUser = database.user ?? user
     const target = {
       endpoint,
       dbname: database.dbname,
       user: serverUser,
-      secret:
-        database.password === undefined ? this.#credentials.find(serverUser) : parseSecret(database.password),
       connectTimeoutMs: server_connect_timeout,
       maxStatements: poolMode(config, database, user) === 'session' ? 0 : max_prepared_statements,
+    }
+    // A database's own secret is made once and learns from no client.
+    const own = database.password === undefined ? undefined : parseSecret(database.password)
+    const open = async (signal: AbortSignal): Promise<ServerConnection> => {
+      const secret = own ?? (await this.#credentials.serverSecret(serverUser, databaseName))
+      return openServer({ ...target, secret }, this.#transport, this.#queue, this.#registry, signal)
     }
     return new ServerPool({
       database: databaseName,
@@ -159,7 +252,7 @@ export class Pooler {
       lifetimeMs: serverLifetime(config, database),
       idleTimeoutMs: server_idle_timeout,
       retryMs: server_login_retry,
-      open: (signal) => openServer(target, this.#transport, this.#queue, this.#registry, signal),
+      open,
       log: this.#log,
     })
   }
@@ -183,8 +276,19 @@ function cannotListen(host: string, port: number, error: unknown): PoolerError {
   return new PoolerError(SqlState.ConfigurationError, message, { cause: error })
 }
 
-/** A host that begins with a slash is the folder of a unix socket, as in libpq. */
-function endpointOf(database: DatabaseConfig): Endpoint {
-  const { host, port } = database
-  return host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port }
+/** Throws PoolerError F0000: every bad line of the access files, settings that contradict each other. */
+function loginPolicyOf({ pooler, databases, fallbackDatabase }: Config): LoginPolicy {
+  const { auth_type, auth_hba_file, auth_ident_file } = pooler
+  const all = [
+    ...databases.values(),
+    ...(fallbackDatabase === undefined ? [] : [{ ...fallbackDatabase, name: '"*"' }]),
+  ]
+  const settings = {
+    auth_type,
+    auth_hba_file,
+    auth_ident_file,
+    certificatesAsked: pooler.client_tls_ca_file !== undefined && pooler.client_tls_sslmode !== 'disable',
+    databaseWithoutUser: all.find(({ user }) => user === undefined)?.name,
+  }
+  return loadLoginPolicy(settings, systemFiles, ownNetworks)
 }

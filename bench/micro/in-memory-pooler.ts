@@ -1,4 +1,8 @@
 import { Credentials } from '../../src/auth/credentials.ts'
+import { IdentMaps } from '../../src/auth/ident.ts'
+import { loginClock } from '../../src/auth/login-clock.ts'
+import { LoginPolicy } from '../../src/auth/login-policy.ts'
+import { LoginThrottle } from '../../src/auth/login-throttle.ts'
 import { buildConfig } from '../../src/config/config.ts'
 import { createLogger } from '../../src/log.ts'
 import { Multiplexer } from '../../src/multiplexer/multiplexer.ts'
@@ -111,6 +115,8 @@ export class InMemoryPooler {
     this.#multiplexer = new Multiplexer({
       config,
       credentials: new Credentials(new Map()),
+      policy: new LoginPolicy({ authType: 'trust', rules: undefined, maps: new IdentMaps() }),
+      throttle: new LoginThrottle({ maxPendingPerAddress: 0, failureDelayMs: 0 }, loginClock),
       pools: new PoolDirectory(() => pool),
       registry,
       transport,

@@ -1,5 +1,6 @@
 import { PoolerError } from '../errors.ts'
 import type { AuthQueryCache } from './auth-query-cache.ts'
+import { Lookalikes } from './lookalikes.ts'
 import { parseSecret, type UserSecret } from './user-secret.ts'
 
 /**
@@ -10,6 +11,7 @@ import { parseSecret, type UserSecret } from './user-secret.ts'
 export class Credentials {
   readonly #secrets: ReadonlyMap<string, UserSecret>
   readonly #authQuery: AuthQueryCache | undefined
+  readonly #lookalikes: Lookalikes
 
   /**
    * `users` maps names to secret texts and wins over `userlist`, which wins over `authQuery`.
@@ -24,16 +26,12 @@ export class Credentials {
     for (const [user, text] of users) secrets.set(user, parseSecretOf(user, text))
     this.#secrets = secrets
     this.#authQuery = authQuery
+    this.#lookalikes = new Lookalikes(authQuery === undefined ? secrets.values() : [])
   }
 
   /** True where no user is known and none can be asked for. */
   get isEmpty(): boolean {
     return this.#secrets.size === 0 && this.#authQuery === undefined
-  }
-
-  /** The secrets in [users] and the userlist; nobody can list those that auth_query would give. */
-  get secrets(): Iterable<UserSecret> {
-    return this.#secrets.values()
   }
 
   /** The secret of a user in [users] or the userlist; auth_query is not asked. */
@@ -47,6 +45,11 @@ export class Credentials {
    */
   lookup(user: string, database: string): UserSecret | undefined | Promise<UserSecret | undefined> {
     return this.#secrets.get(user) ?? this.#authQuery?.lookup(user, database)
+  }
+
+  /** Whom the login of an unknown `user` shall resemble, see Lookalikes. */
+  lookalike(user: string): UserSecret | undefined {
+    return this.#lookalikes.of(user)
   }
 
   /**

@@ -1,13 +1,9 @@
-import { ClientExchange, type ClientStep } from '../auth/client-exchange.ts'
-import type { Credentials } from '../auth/credentials.ts'
-import { type Config, type DatabaseConfig, findDatabase } from '../config/config.ts'
+import assert from 'node:assert'
+import type { PendingLogin } from '../auth/login-throttle.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import { POSTGRESQL_ALPN } from '../net/tls-context.ts'
-import type { ClientTls } from '../net/tls-directory.ts'
 import type { TlsSession } from '../net/transport.ts'
-import { encodeAuthenticationOk } from '../protocol/authentication.ts'
 import { Verdict } from '../protocol/framer.ts'
-import { HEADER_BYTES } from '../protocol/message-type.ts'
 import {
   encodeNegotiateProtocolVersion,
   PROTOCOL_MINOR,
@@ -17,25 +13,9 @@ import {
 } from '../protocol/startup.ts'
 import { parseStartupOptions } from '../protocol/startup-options.ts'
 import { READ_ONLY_PARAMETERS } from '../server/parameter-status.ts'
+import { ClientAuthentication } from './client-authentication.ts'
 import type { ClientConnection, ClientHandler, StartupHandler } from './client-connection.ts'
-
-/** What a login needs from the rest of the pooler. */
-export interface ClientLoginContext {
-  readonly config: Config
-  readonly credentials: Credentials
-  /** TLS for clients; without it none is offered, whatever the settings say. */
-  readonly tls?: { readonly clients: ClientTls | null }
-  /** True while more clients than max_client_conn are connected, this one included. */
-  isFull(): boolean
-  /** Delivers a CancelRequest that came instead of a login; resolves when that is done, never rejects. */
-  cancel(processId: number, secret: Buffer): Promise<void>
-  /** The client is refused, for a reason that it may not be told in full. */
-  refused(client: ClientConnection, error: PoolerError): void
-  /** The client is who it says and its database is known: it gets a session. */
-  authenticated(client: ClientConnection, database: DatabaseConfig): void
-  /** The client is gone before that. */
-  closed(client: ClientConnection, reason: string): void
-}
+import type { ClientLoginContext } from './client-login-context.ts'
 
 /** PostgreSQL's answers to SSLRequest and GSSENCRequest. */
 const OFFERED = Buffer.from('S')
@@ -48,7 +28,8 @@ const NOT_SESSION_PARAMETERS = new Set(['user', 'database', 'options', 'replicat
 
 /**
  * ClientLogin: everything from accept to authentication: SSLRequest, direct TLS, GSSENCRequest (answered N),
- * CancelRequest, StartupMessage, password exchange. It is the client's handler meanwhile.
+ * CancelRequest, StartupMessage. It is the client's handler until the session begins; what proves who the
+ * client is, is its ClientAuthentication's business.
  * Source: PostgreSQL documentation, "Message Flow", "Start-up" and "SSL Session Encryption".
  */
 export class ClientLogin implements ClientHandler, StartupHandler {
@@ -64,7 +45,9 @@ export class ClientLogin implements ClientHandler, StartupHandler {
   #handshake: 'direct' | 'asked' | null = null
   /** A CancelRequest came; nothing else may follow. */
   #canceling = false
-  #exchange: ClientExchange | null = null
+  #authentication: ClientAuthentication | null = null
+  /** Null only before start(), and for a connection that was one too many. */
+  #pending: PendingLogin | null = null
 
   constructor(context: ClientLoginContext) {
     this.#context = context
@@ -73,6 +56,12 @@ export class ClientLogin implements ClientHandler, StartupHandler {
   start(client: ClientConnection): void {
     this.#client = client
     client.startup = this
+    try {
+      this.#pending = this.#context.throttle.enter(client.wire.remoteAddress)
+    } catch (error) {
+      if (!(error instanceof PoolerError)) throw error
+      this.#refuse(error)
+    }
   }
 
   onStartupData(buffer: Buffer, start: number, end: number): number {
@@ -114,6 +103,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
           .cancel(packet.processId, packet.secret)
           .then(() => this.#client.close('cancel request'))
         this.#canceling = true
+        this.#pending?.leave()
         return end
       case 'startup':
         this.#client.startup = null
@@ -189,7 +179,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
   #startup(message: StartupMessage): void {
     this.#checkEncryption()
     const client = this.#client
-    const { config, credentials } = this.#context
+    const { config } = this.#context
     const user = message.parameters.get('user') ?? ''
     if (user === '') {
       throw new PoolerError(
@@ -214,67 +204,26 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     if (this.#context.isFull()) {
       throw new PoolerError(SqlState.TooManyConnections, 'no more connections allowed (max_client_conn)')
     }
-    const authType = config.pooler.auth_type
-    const secret = credentials.find(user)
-    if (authType === 'trust' && secret === undefined && !credentials.isEmpty) {
-      throw new PoolerError(SqlState.InvalidAuthorization, `role "${user}" is not known to the pooler`)
-    }
-    this.#exchange = new ClientExchange({ authType, user, secret })
-    this.#take(this.#exchange.start())
+    assert(this.#pending !== null, 'a connection that is one too many says nothing more')
+    const refuse = (error: PoolerError): void => this.#refuse(error)
+    this.#authentication = new ClientAuthentication(this.#context, client, this.#pending, refuse)
+    this.#authentication.start()
   }
 
-  #take(step: ClientStep): void {
+  #refuse(error: PoolerError): void {
     const client = this.#client
-    switch (step.kind) {
-      case 'send':
-        client.send(step.message)
-        break
-      case 'failed':
-        this.#context.refused(client, step.error)
-        client.fail(step.error)
-        break
-      case 'ok': {
-        if (step.message !== undefined) client.send(step.message)
-        client.send(encodeAuthenticationOk())
-        const database = findDatabase(this.#context.config, client.database)
-        if (database === undefined) {
-          throw new PoolerError(SqlState.InvalidCatalogName, `database "${client.database}" does not exist`)
-        }
-        client.leaveLogin()
-        this.#context.authenticated(client, database)
-        break
-      }
-    }
+    if (client.wire.closed) return
+    // Said here, with a better reason than that the connection is closed.
+    this.#handshake = null
+    this.#context.refused(client, error)
+    client.fail(error)
   }
 
   onClientMessage(_type: number, _total: number, buffer: Buffer, start: number, end: number): Verdict {
-    const client = this.#client
-    if (this.#exchange === null)
+    if (this.#authentication === null)
       throw new PoolerError(SqlState.ProtocolViolation, 'unexpected password message')
-    const step = this.#exchange.onMessage(buffer, start + HEADER_BYTES, end)
-    if (!(step instanceof Promise)) {
-      this.#take(step)
-      return Verdict.Drop
-    }
-    client.framer.hold()
-    step.then(
-      (done) => this.#afterWait(done),
-      (error: unknown) => client.fail(error instanceof PoolerError ? error : loginFailed(error)),
-    )
+    this.#authentication.onMessage(buffer, start, end)
     return Verdict.Drop
-  }
-
-  /** A step that took its time in another thread is done; the client may be gone by now. */
-  #afterWait(step: ClientStep): void {
-    if (this.#client.wire.closed) return
-    const { framer } = this.#client
-    try {
-      this.#take(step)
-    } catch (error) {
-      if (!(error instanceof PoolerError)) throw error
-      this.#client.fail(error)
-    }
-    if (this.#client.framer === framer) this.#client.resumeHeld()
   }
 
   onClientRun(): void {}
@@ -284,7 +233,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
   onClientCongestion(): void {}
 
   onClientError(error: PoolerError): void {
-    this.#client.fail(error)
+    this.#refuse(error)
   }
 
   onClientEnd(): void {
@@ -297,6 +246,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     if (this.#handshake !== null) {
       this.#context.refused(this.#client, new PoolerError(SqlState.ProtocolViolation, reason))
     }
+    this.#pending?.leave()
     this.#context.closed(this.#client, reason)
   }
 }
@@ -317,10 +267,4 @@ function sessionParameters(
   }
   for (const name of ignored) parameters.delete(name.toLowerCase())
   return parameters
-}
-
-function loginFailed(error: unknown): PoolerError {
-  return new PoolerError(SqlState.ConnectionFailure, 'login failed because of an internal error', {
-    cause: error,
-  })
 }

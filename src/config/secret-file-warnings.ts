@@ -12,7 +12,7 @@ const PERMISSION_BITS = 0o777
 
 /**
  * One line of text for each such file: the configuration file where passwords are written in it, auth_file, and
- * the files of password_file. Never rejects: what cannot be examined has failed elsewhere, or will.
+ * the files of password_file, private keys. Never rejects: what cannot be examined has failed elsewhere, or will.
  */
 export async function secretFileWarnings(config: Config, configFile?: string): Promise<string[]> {
   const files = new Map<string, string>()
@@ -28,7 +28,14 @@ export async function secretFileWarnings(config: Config, configFile?: string): P
       files.set(configFile, 'the configuration file')
     }
   }
-  if (config.pooler.auth_file !== undefined) files.set(config.pooler.auth_file, 'auth_file')
+  const databases = [...config.databases.values(), config.fallbackDatabase]
+  for (const section of [config.pooler, ...databases]) {
+    const key = section?.server_tls_key_file
+    if (key !== undefined) files.set(key, 'server_tls_key_file')
+  }
+  const { auth_file: authFile, client_tls_key_file: clientKey } = config.pooler
+  if (clientKey !== undefined) files.set(clientKey, 'client_tls_key_file')
+  if (authFile !== undefined) files.set(authFile, 'auth_file')
   const warnings = await Promise.all([...files].map(([path, what]) => warning(path, what)))
   return warnings.filter((line) => line !== undefined)
 }

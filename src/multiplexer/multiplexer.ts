@@ -1,10 +1,14 @@
 import type { Credentials } from '../auth/credentials.ts'
+import type { LoginPolicy } from '../auth/login-policy.ts'
+import type { LoginThrottle } from '../auth/login-throttle.ts'
 import { ClientConnection } from '../client/client-connection.ts'
-import { ClientLogin, type ClientLoginContext } from '../client/client-login.ts'
+import { ClientLogin } from '../client/client-login.ts'
+import type { ClientLoginContext } from '../client/client-login-context.ts'
 import { type Config, type DatabaseConfig, poolMode } from '../config/config.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
+import type { TlsDirectory } from '../net/tls-directory.ts'
 import type { Connection, Transport } from '../net/transport.ts'
 import type { PoolDirectory } from '../pool/pool-directory.ts'
 import { NameRewriter } from '../prepared/rewrite.ts'
@@ -20,6 +24,9 @@ import { SessionHandler } from './session-handler.ts'
 export interface MultiplexerParts {
   readonly config: Config
   readonly credentials: Credentials
+  readonly policy: LoginPolicy
+  readonly throttle: LoginThrottle
+  readonly tls?: TlsDirectory
   readonly pools: PoolDirectory
   readonly registry: StatementRegistry
   readonly transport: Transport
@@ -61,8 +68,8 @@ export class Multiplexer implements SessionContext {
 
   /** A client has connected. */
   accept(connection: Connection): void {
-    const { config, queue } = this.#parts
-    if (this.#logins.size > config.pooler.max_client_conn) {
+    const { config, queue, throttle } = this.#parts
+    if (this.#logins.size - throttle.waitingClients > config.pooler.max_client_conn) {
       // Whoever has not logged in yet is more than all that may: no answer is owed to a flood.
       connection.destroy()
       return
@@ -78,7 +85,7 @@ export class Multiplexer implements SessionContext {
     const { client_login_timeout: timeoutMs } = this.#parts.config.pooler
     const isLate = (client: ClientConnection): boolean =>
       timeoutMs > 0 && nowMs - client.acceptedMs > timeoutMs
-    for (const client of this.#logins) if (isLate(client)) client.fail(loginTimeout())
+    for (const client of this.#logins) if (isLate(client)) client.handler.onClientError(loginTimeout())
     for (const handler of this.#sessions.values()) {
       if (!handler.patient && isLate(handler.session.client)) handler.session.client.fail(loginTimeout())
       handler.tick(nowMs)
@@ -89,6 +96,7 @@ export class Multiplexer implements SessionContext {
   stop(error: PoolerError): void {
     for (const client of [...this.#logins]) client.fail(error)
     for (const { client } of [...this.#sessions.keys()]) client.fail(error)
+    this.#parts.throttle.stop()
   }
 
   addCancelKey(session: Session): { readonly processId: number; readonly secret: Buffer } {
@@ -118,8 +126,9 @@ export class Multiplexer implements SessionContext {
   #startSession(client: ClientConnection, database: DatabaseConfig): void {
     const { config, pools, log } = this.#parts
     this.#logins.delete(client)
-    const pool = pools.get(database.name, client.user)
-    const mode = poolMode(config, database, client.user)
+    const user = poolUser(config, database, client.user)
+    const pool = pools.get(database.name, user)
+    const mode = poolMode(config, database, user)
     const tracksStatements = mode !== 'session' && config.pooler.max_prepared_statements > 0
     const handler = new SessionHandler(new Session(client, pool, mode, tracksStatements, this))
     this.#sessions.set(handler.session, handler)
@@ -134,11 +143,15 @@ export class Multiplexer implements SessionContext {
   }
 
   #createLoginContext(): ClientLoginContext {
-    const { config, credentials } = this.#parts
-    const isFull = (): boolean => this.clientCount > config.pooler.max_client_conn
+    const { config, credentials, policy, throttle, tls } = this.#parts
+    // Who only waits to hear that the password was wrong takes no place from anybody.
+    const isFull = (): boolean => this.clientCount - throttle.waitingClients > config.pooler.max_client_conn
     return {
       config,
       credentials,
+      policy,
+      throttle,
+      ...(tls === undefined ? {} : { tls }),
       isFull,
       cancel: (processId, secret) => this.#cancel(processId, secret),
       refused: ({ wire, user, database }, { message, cause }) => {
@@ -152,6 +165,11 @@ export class Multiplexer implements SessionContext {
       },
     }
   }
+}
+
+/** With auth_type any a name counts for nothing: each that is made up must not open a pool of its own. */
+function poolUser(config: Config, database: DatabaseConfig, user: string): string {
+  return config.pooler.auth_type === 'any' ? (database.user ?? user) : user
 }
 
 function loginTimeout(): PoolerError {

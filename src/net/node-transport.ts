@@ -208,7 +208,7 @@ class NodeConnection implements Connection {
 
   #deliver(buffer: Buffer, bytes: number): void {
     if (this.#handler === null) return
-    this.#queue.begtell()
+    this.#queue.beginTurn()
     try {
       this.#handler.onData(buffer, 0, bytes)
     } finally {

@@ -20,6 +20,8 @@ export interface TestPooler {
   url(database: string, user?: string): string
   /** Clients, statements and servers that it has now: what must be gone when they are gone. */
   readonly stats: PoolerStats
+  /** Certificates and keys are read again. */
+  reloadTls(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -48,6 +50,7 @@ export async function startPooler(options: PoolerOptions): Promise<TestPooler> {
     get stats() {
       return pooler.stats
     },
+    reloadTls: () => pooler.reloadTls(),
     async stop() {
       await pooler.stop()
       await flush()

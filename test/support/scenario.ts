@@ -1,6 +1,10 @@
 import { strict as assert } from 'node:assert'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Credentials } from '../../src/auth/credentials.ts'
+import { IdentMaps } from '../../src/auth/ident.ts'
+import { loginClock } from '../../src/auth/login-clock.ts'
+import { LoginPolicy } from '../../src/auth/login-policy.ts'
+import { LoginThrottle } from '../../src/auth/login-throttle.ts'
 import { buildConfig, type Config, type ConfigInput, poolMode } from '../../src/config/config.ts'
 import { PoolerError, SqlState } from '../../src/errors.ts'
 import { createLogger } from '../../src/log.ts'
@@ -63,6 +67,8 @@ export class Scenario {
     this.multiplexer = new Multiplexer({
       config,
       credentials: new Credentials(new Map()),
+      policy: new LoginPolicy({ authType: 'trust', rules: undefined, maps: new IdentMaps() }),
+      throttle: new LoginThrottle({ maxPendingPerAddress: 0, failureDelayMs: 0 }, loginClock),
       pools: this.pools,
       registry: this.registry,
       transport: this.network,

@@ -26,7 +26,23 @@ test('every setting is in it, and every line of it loads once its # is removed',
   const uncommented = exampleToml().replace(/^#(?=[[a-z])/gm, '')
   const origin = { file: 'pooler.toml.example', folder: '/etc/pooler' }
   const config = readConfig(parse(uncommented), origin)
-  expect(config.pooler).toEqual({ ...defaultConfig().pooler, auth_file: '/etc/pooler/userlist.txt' })
+  expect(config.pooler).toEqual({
+    ...defaultConfig().pooler,
+    auth_file: '/etc/pooler/userlist.txt',
+    auth_hba_file: '/etc/pooler/pg_hba.conf',
+    auth_ident_file: '/etc/pooler/pg_ident.conf',
+    auth_user: 'pooler_auth',
+    auth_query: 'SELECT name, secret FROM pooler.lookup($1)',
+    auth_dbname: 'auth',
+    client_tls_key_file: '/etc/pooler/pooler.key',
+    client_tls_cert_file: '/etc/pooler/pooler.crt',
+    client_tls_ca_file: '/etc/pooler/clients-ca.crt',
+    client_tls13_ciphers: 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256',
+    server_tls_key_file: '/etc/pooler/pooler-client.key',
+    server_tls_cert_file: '/etc/pooler/pooler-client.crt',
+    server_tls_ca_file: '/etc/pooler/servers-ca.crt',
+    server_tls13_ciphers: 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256',
+  })
   expect(config.databases.get('NAME')).toMatchObject({ dbname: 'app_production', user: 'app_owner' })
   expect(config.users.get('NAME')?.password).toMatch(/^md5[0-9a-f]{32}$/)
   for (const name of Object.keys(settings)) expect(exampleToml()).toContain(`\n#${name} = `)
