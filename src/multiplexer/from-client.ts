@@ -164,6 +164,7 @@ function query(
 function oweQuery(session: Session, server: ServerConnection): OwedReply {
   const entry = server.tracker.push(Reply.Query, ReplyAction.Forward)
   entry.unnamedOwner = server.unnamedOwner
+  entry.unnamedVersion = session.unnamed.version
   server.unnamedOwner = null
   session.unnamed.drop()
   return entry

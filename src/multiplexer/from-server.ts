@@ -229,12 +229,26 @@ function readyForQuery(
   if (!injected) session.client.send(buffer, start, end)
   emitSynthesised(session, server)
   if (head?.effect === Effect.Repeat) repeatBatch(session)
+  if (tracker.length === 0 && saysMore(framer.typeAt(end))) server.usable = false
   if (session.cancelWanted && !tracker.head?.isInjected) {
     session.cancelWanted = false
     void session.context.cancelServer(session, server)
   }
   afterReady(session, server)
   return Verdict.Drop
+}
+
+/**
+ * Behind the last ReadyForQuery only messages that nobody asked for may come. Anything else, an error too,
+ * must not meet the next client: the server is not used again.
+ */
+function saysMore(nextType: number): boolean {
+  return (
+    nextType !== -1 &&
+    nextType !== BackendType.ParameterStatus &&
+    nextType !== BackendType.NoticeResponse &&
+    nextType !== BackendType.NotificationResponse
+  )
 }
 
 /** A batch has been answered: the transaction may be over, and with it the lease. */

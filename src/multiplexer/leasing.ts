@@ -34,7 +34,7 @@ export function takeServer(session: Session, server: ServerConnection): void {
   session.server = server
   if (session.phase === SessionPhase.Welcome) {
     // Not the server's current values, which are those of the client before.
-    session.client.parameters = server.defaults.withAll(session.client.startupParameters)
+    session.client.parameters = server.defaults.sharedWith(session.client.startupParameters)
   }
   if (session.client.wire.congested) server.wire.pause(PauseReason.PeerCongested)
   prepareServer(session, server)

@@ -175,11 +175,14 @@ export class SessionHandler implements SessionEvents {
 
   onServerClosed(server: ServerConnection, error: PoolerError): void {
     const { session } = this
+    // Behind half a message an error would be read as the rest of it.
+    const cut = server.framer.midMessage
     server.tracker.clear((entry) => undo(session, server, entry))
     detachServer(session, server)
     session.pool.onServerClosed(server, error)
     if (session.phase === SessionPhase.Leaving) endSession(session)
-    else session.client.close('server conn crashed?', session.fatalSeen ? undefined : serverLost(error))
+    else
+      session.client.close('server conn crashed?', session.fatalSeen || cut ? undefined : serverLost(error))
   }
 }
 

@@ -14,6 +14,10 @@ import { type Session, SessionPhase } from './session.ts'
 export function prepareServer(session: Session, server: ServerConnection): void {
   const { client } = session
   const { parameters, residue, lastLessee } = server
+  if (client.parameters === parameters && (residue === 0 || lastLessee === session)) {
+    server.lastLessee = session
+    return
+  }
   const statements: string[] = []
   server.lastLessee = session
   let before = parameters

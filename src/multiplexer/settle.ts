@@ -35,9 +35,7 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
 export function undo(session: Session, server: ServerConnection, entry: OwedReply): void {
   const { effect, name, onServer } = entry
   if (effect === Effect.PrepareUnnamed) {
-    // The server still has the one before, whose text is not kept any more.
-    server.unnamedOwner = entry.unnamedOwner
-    session.unnamed.clear()
+    undoUnnamed(session, server, entry)
   } else if (effect === Effect.ApplyParameters) {
     server.parameters = entry.parameters ?? server.parameters
     server.residue |= entry.residue
@@ -45,6 +43,7 @@ export function undo(session: Session, server: ServerConnection, entry: OwedRepl
     session.discarding = false
   } else if (entry.unnamedOwner !== null) {
     // A Query or Close that would have destroyed the unnamed statement.
+    if (entry.unnamedVersion !== session.unnamed.version) return
     server.unnamedOwner = entry.unnamedOwner
     if (entry.unnamedOwner === session) session.unnamed.restore()
   } else if (effect === Effect.Prepare) {
@@ -59,6 +58,15 @@ export function undo(session: Session, server: ServerConnection, entry: OwedRepl
   } else if (effect === Effect.Evict && onServer !== null) {
     server.statements?.restore(onServer)
   }
+}
+
+/** The server still has the unnamed statement of before. */
+function undoUnnamed(session: Session, server: ServerConnection, entry: OwedReply): void {
+  // A newer Parse is on its way.
+  if (entry.unnamedVersion !== session.unnamed.version) return
+  server.unnamedOwner = entry.unnamedOwner
+  // The client's own Parse has replaced the text of the one before; a replay is still what the client has.
+  if (!entry.isInjected) session.unnamed.clear()
 }
 
 /** Answers the client for the server wherever it is the pooler's turn. */

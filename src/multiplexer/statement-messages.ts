@@ -164,6 +164,7 @@ export function close(
     const owed = tracker.push(Reply.Close, ReplyAction.Forward)
     if (ofUnnamed) {
       owed.unnamedOwner = server.unnamedOwner
+      owed.unnamedVersion = session.unnamed.version
       server.unnamedOwner = null
       session.unnamed.drop()
     }

@@ -95,5 +95,6 @@ function oweUnnamed(
   const entry = server.tracker.push(Reply.Parse, action)
   entry.effect = Effect.PrepareUnnamed
   entry.unnamedOwner = server.unnamedOwner
+  entry.unnamedVersion = session.unnamed.version
   server.unnamedOwner = session
 }

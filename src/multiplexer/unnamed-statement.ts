@@ -12,6 +12,8 @@ export class UnnamedStatement {
   #length = 0
   /** Length of a statement that a simple query has destroyed, if the server gets to that query. */
   #dropped = 0
+  /** Raised by every Parse: what is undone later must not undo a newer one. */
+  version = 0
   /** DEALLOCATE of this name: carried out when the statement has been executed. */
   deallocates: ClientStatement | null = null
   /** DEALLOCATE or DISCARD of anything. */
@@ -34,6 +36,7 @@ export class UnnamedStatement {
     buffer.copy(this.#buffer, 0, start, end)
     this.#length = bytes
     this.#dropped = 0
+    this.version += 1
     this.deallocates = null
     this.discards = false
   }

@@ -15,7 +15,7 @@ export function startWelcome(session: Session): void {
   if (welcome !== null) {
     const values = knownValues(session)
     if (values !== undefined) {
-      client.parameters = welcome.parameters.withAll(values)
+      client.parameters = welcome.parameters.sharedWith(values)
       sendWelcome(session, welcome.reported)
       client.resumeHeld()
       return

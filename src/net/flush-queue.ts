@@ -3,6 +3,22 @@ const SCRATCH_BYTES = 96 * 1024
 /** More scratch buffers than this are left to the garbage collector. */
 const MAX_SPARE = 16
 
+/** Views of the beginning of a scratch buffer up to this length are kept: most writes are short. */
+const MAX_KEPT_VIEW = 512
+
+/** A buffer that one turn's bytes for one wire are collected in. */
+export class Scratch {
+  readonly buffer = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
+  readonly #views: (Buffer | undefined)[] = []
+
+  /** The first `length` bytes; making a view costs more than writing a short message. */
+  view(length: number): Buffer {
+    if (length >= MAX_KEPT_VIEW) return this.buffer.subarray(0, length)
+    this.#views[length] ??= this.buffer.subarray(0, length)
+    return this.#views[length] as Buffer
+  }
+}
+
 /** A wire, seen from here. */
 interface Flushable {
   flush(): void
@@ -15,7 +31,8 @@ interface Flushable {
  */
 export class FlushQueue {
   readonly #dirty: Flushable[] = []
-  readonly #spare: Buffer[] = []
+  #dirtyCount = 0
+  readonly #spare: Scratch[] = []
   #inTurn = false
   #scheduled = false
 
@@ -31,7 +48,8 @@ export class FlushQueue {
 
   /** Registers a wire that has just collected its first bytes of this turn. */
   add(wire: Flushable): void {
-    this.#dirty.push(wire)
+    this.#dirty[this.#dirtyCount] = wire
+    this.#dirtyCount += 1
     if (this.#inTurn || this.#scheduled) return
     this.#scheduled = true
     queueMicrotask(() => {
@@ -40,19 +58,18 @@ export class FlushQueue {
     })
   }
 
-  takeScratch(): Buffer {
-    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(SCRATCH_BYTES)
+  takeScratch(): Scratch {
+    return this.#spare.pop() ?? new Scratch()
   }
 
   /** Gives back a scratch buffer that the kernel has taken whole. */
-  giveScratch(scratch: Buffer): void {
+  giveScratch(scratch: Scratch): void {
     if (this.#spare.length < MAX_SPARE) this.#spare.push(scratch)
   }
 
   #flush(): void {
-    const dirty = this.#dirty
-    // A flush can make other wires dirty (a congested peer is told), so the length is read anew each time.
-    for (let i = 0; i < dirty.length; i++) (dirty[i] as Flushable).flush()
-    dirty.length = 0
+    // A flush can make other wires dirty (a congested peer is told), so the count is read anew each time.
+    for (let i = 0; i < this.#dirtyCount; i++) (this.#dirty[i] as Flushable).flush()
+    this.#dirtyCount = 0
   }
 }

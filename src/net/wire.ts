@@ -1,5 +1,5 @@
 import assert from 'node:assert'
-import type { FlushQueue } from './flush-queue.ts'
+import type { FlushQueue, Scratch } from './flush-queue.ts'
 import type { Connection, SocketHandler, TlsSession, TlsStart } from './transport.ts'
 
 /**
@@ -45,7 +45,7 @@ export class Wire implements SocketHandler {
   readonly #connection: Connection
   readonly #queue: FlushQueue
   readonly #owner: WireOwner
-  #out: Buffer | null = null
+  #out: Scratch | null = null
   #outLength = 0
   #pauseReasons = 0
   #closed = false
@@ -84,13 +84,14 @@ export class Wire implements SocketHandler {
         this.#outLength = 0
         this.#queue.add(this)
       }
-      const room = this.#out.length - this.#outLength
+      const out = this.#out.buffer
+      const room = out.length - this.#outLength
       if (end - from <= room) {
-        copyBytes(buffer, from, end, this.#out, this.#outLength)
+        copyBytes(buffer, from, end, out, this.#outLength)
         this.#outLength += end - from
         return
       }
-      buffer.copy(this.#out, this.#outLength, from, from + room)
+      buffer.copy(out, this.#outLength, from, from + room)
       this.#outLength += room
       from += room
       this.flush()
@@ -107,9 +108,9 @@ export class Wire implements SocketHandler {
     this.bytesSent += length
     if (connection.pendingBytes > 0) {
       // It will not be taken now: keep no more memory for it than it has bytes.
-      connection.write(Buffer.from(out.subarray(0, length)))
+      connection.write(Buffer.from(out.view(length)))
       this.#queue.giveScratch(out)
-    } else if (connection.write(out.subarray(0, length))) {
+    } else if (connection.write(out.view(length))) {
       this.#queue.giveScratch(out)
     }
     if (!this.congested && !this.#closed && connection.pendingBytes >= HIGH_WATER_BYTES) {

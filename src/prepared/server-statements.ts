@@ -32,6 +32,8 @@ export class ServerStatements {
   readonly #max: number
   readonly #entries: LRUCache<string, ServerStatement>
   #evicted: ServerStatement[] = []
+  /** The entry found last, which is the most recently used already; forgotten with every change. */
+  #last: ServerStatement | null = null
   /** A Close is on its way for these; an error before it would leave them where they are. */
   readonly #leaving = new Map<string, ServerStatement>()
   /** Left over by such an error when their place had been taken: on the server, but one too many. */
@@ -57,7 +59,10 @@ export class ServerStatements {
 
   /** The server's entry, which becomes the most recently used. */
   find(statement: Statement): ServerStatement | undefined {
-    return this.#entries.get(statement.name) ?? this.#strays.get(statement.name)
+    if (this.#last?.statement === statement) return this.#last
+    const entry = this.#entries.get(statement.name)
+    this.#last = entry ?? null
+    return entry ?? this.#strays.get(statement.name)
   }
 
   /**
@@ -77,6 +82,7 @@ export class ServerStatements {
     entry.outstanding = true
     entry.batch = batch
     statement.references += 1
+    this.#last = null
     this.#entries.set(statement.name, entry)
     return entry
   }
@@ -93,6 +99,7 @@ export class ServerStatements {
 
   /** Takes out an entry for which a Close is being sent; `forget` or `restore` follows. */
   evict(entry: ServerStatement, batch: number): void {
+    this.#last = null
     const { name } = entry.statement
     if (this.#entries.peek(name) === entry) this.#entries.delete(name)
     if (this.#strays.get(name) === entry) this.#strays.delete(name)
@@ -107,6 +114,7 @@ export class ServerStatements {
 
   /** The Close of an evicted statement was never carried out: the server still has it, if it ever did. */
   restore(entry: ServerStatement): void {
+    this.#last = null
     const { name } = entry.statement
     this.#arrive(entry)
     if (entry.lost || this.find(entry.statement) !== undefined) this.#registry.release(entry.statement)
@@ -142,6 +150,7 @@ export class ServerStatements {
 
   /** Takes an entry out of the books, unless it is on its way out already. */
   #drop(entry: ServerStatement): void {
+    this.#last = null
     const { name } = entry.statement
     if (this.#entries.peek(name) === entry) this.#entries.delete(name)
     else if (this.#strays.get(name) === entry) this.#strays.delete(name)

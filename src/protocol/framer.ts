@@ -81,6 +81,7 @@ export class Framer {
   /** The chunk being scanned and where the run that is not yet forwarded starts in it. */
   #chunk: Buffer | null = null
   #runStart = 0
+  #chunkEnd = 0
   /** Where the message starts that the handler is deciding about. */
   #messageStart = 0
   /** Bytes of the current message that are still to come behind its head. */
@@ -129,6 +130,11 @@ export class Framer {
       if (position === end) return
     }
     this.#scan(chunk, position, end)
+  }
+
+  /** The type of the message at `position` of the chunk being handled; -1 if the chunk ends there. */
+  typeAt(position: number): number {
+    return this.#chunk === null || position >= this.#chunkEnd ? -1 : (this.#chunk[position] as number)
   }
 
   /** Forwards the run collected so far, up to `position` of the chunk; for handlers that insert bytes. */
@@ -185,6 +191,7 @@ export class Framer {
     const { needs, limits } = this.#table
     this.#chunk = chunk
     this.#runStart = start
+    this.#chunkEnd = end
     let position = start
     if (this.#tail > 0) position = this.#passTail(position, end)
     while (position < end) {

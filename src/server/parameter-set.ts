@@ -1,3 +1,6 @@
+/** So many different startup parameters of one pool are remembered. */
+const MAX_SHARED = 256
+
 /**
  * ParameterSet: the session parameters (GUCs) of one client or server, by lower-case name. Immutable and
  * shared: a thousand clients with the same values hold one set, and comparing two is mostly comparing two
@@ -10,6 +13,7 @@ export class ParameterSet {
   /** Equal sets have equal keys. */
   readonly #key: string
   #meaning: string | null = null
+  readonly #shared = new Map<string, ParameterSet>()
 
   private constructor(values: ReadonlyMap<string, string>) {
     this.values = values
@@ -49,5 +53,18 @@ export class ParameterSet {
   withAll(others: ReadonlyMap<string, string>): ParameterSet {
     if (others.size === 0) return this
     return new ParameterSet(new Map([...this.values, ...others]))
+  }
+
+  /** The same, but one set for all who ask for the same: for the many clients of one kind that log in. */
+  sharedWith(others: ReadonlyMap<string, string>): ParameterSet {
+    if (others.size === 0) return this
+    const key = JSON.stringify([...others])
+    let shared = this.#shared.get(key)
+    if (shared === undefined) {
+      shared = this.withAll(others)
+      if (this.#shared.size >= MAX_SHARED) this.#shared.clear()
+      this.#shared.set(key, shared)
+    }
+    return shared
   }
 }

@@ -92,6 +92,8 @@ export class OwedReply {
   onServer: ServerStatement | null = null
   /** Whose unnamed statement the server had before this message, which destroys or replaces it. */
   unnamedOwner: object | null = null
+  /** And which of the session's unnamed statements was current then. */
+  unnamedVersion = 0
   /** For ApplyParameters: what the server had before, in case the query fails or is skipped. */
   parameters: ParameterSet | null = null
   residue = 0

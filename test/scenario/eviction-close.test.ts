@@ -99,3 +99,39 @@ test('nothing is left in the registry when everybody has gone', async () => {
   await scenario.settle()
   expect(scenario.registry.size).toBe(0)
 })
+
+test('a statement pushed out before its ParseComplete came, and kept by an error, can be used again', async () => {
+  const { scenario, alice, server } = await setUp()
+  alice.send(parse('b', 'SELECT 2'), parse('c', 'SELECT 3'), parse('', 'oops'), sync())
+  server.take()
+  // Of b's eviction and c's Parse the server hears nothing: the error comes in front.
+  server.send(closeComplete(), parseComplete(), errorResponse('42601', 'syntax error'), readyForQuery())
+  expect(alice.letters()).toBe('1EZ')
+  alice.send(run('b'), sync())
+  expect(server.take()).toEqual(['B(pooler_2)', 'E', 'S'])
+  server.send(ran('2'), readyForQuery())
+  expect(scenario.pool.activeCount).toBe(0)
+})
+
+test('a batch behind one that fails is not given a statement that the server still has', async () => {
+  const { alice, server } = await setUp()
+  // The first batch pushes a out, but the server skips that; the second is sent before this is known.
+  alice.send(parse('', 'oops'), parse('b', 'SELECT 2'), sync(), run('a'), sync())
+  server.send(errorResponse('42601', 'syntax error'), readyForQuery())
+  expect(alice.letters()).toBe('EZ')
+  const sent = server.take()
+  expect(sent.slice(0, 4)).toEqual(['P("" oops)', 'C(S pooler_1)', 'P(pooler_2 SELECT 2)', 'S'])
+  // PostgreSQL would answer a Parse of pooler_1 with 42P05.
+  expect(sent.slice(4)).toEqual(['B(pooler_1)', 'E', 'S'])
+})
+
+test('a Parse that fails does not take away what a later batch has prepared under its name', async () => {
+  const { alice, server } = await setUp()
+  alice.send(parse('', 'oops'), parse('b', 'SELECT 2'), parse('c', 'SELECT 3'), sync())
+  alice.send(parse('d', 'SELECT 2'), sync())
+  server.send(errorResponse('42601', 'syntax error'), readyForQuery())
+  server.send(closeComplete(), parseComplete(), readyForQuery())
+  server.take()
+  alice.send(run('d'), sync())
+  expect(server.take()).toEqual([expect.stringMatching(/^B/), 'E', 'S'])
+})

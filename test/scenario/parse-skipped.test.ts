@@ -13,6 +13,7 @@ import {
   execute,
   flush,
   parse,
+  query,
   run,
   sync,
 } from '../support/frontend-messages.ts'
@@ -174,4 +175,17 @@ test('one client cannot run the unnamed statement that another left on a server'
   server.take()
   bob.send(bind(), execute(), sync())
   expect(server.take()).toEqual(['C(S "")', 'B("")', 'E', 'S'])
+})
+
+test.fails('a Parse that is sent behind what fails the transaction is refused by the server, too', async () => {
+  const { alice, server } = await setUp()
+  alice.query('BEGIN')
+  server.done('BEGIN', 'T')
+  alice.take()
+  server.take()
+  // Sent before alice, or anybody, knows that the query fails.
+  alice.send(query('oops'), parse('a', 'SELECT 1'), sync())
+  server.send(errorResponse('42601', 'syntax error'), readyForQuery('E'))
+  server.send(errorResponse('25P02', 'current transaction is aborted'), readyForQuery('E'))
+  expect(alice.letters()).toBe('EZEZ')
 })

@@ -34,7 +34,6 @@ export const copyIn = (): Buffer => message(BackendType.CopyInResponse, (body) =
 export const copyOut = (): Buffer => message(BackendType.CopyOutResponse, (body) => body.byte(0).int16(0))
 export const functionResult = (): Buffer =>
   message(BackendType.FunctionCallResponse, (body) => body.int32(-1))
-export const portalSuspended = (): Buffer => message(BackendType.PortalSuspended)
 
 /** 0A000 "cached plan must not change result type", as PostgreSQL raises it. */
 export const outdatedPlan = (): Buffer =>

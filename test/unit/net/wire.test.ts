@@ -107,7 +107,7 @@ describe('writing', () => {
     turn(() => wire.append(Buffer.from('not taken')))
     const other = queue.takeScratch()
     expect(other).not.toBe(first)
-    other.fill('#')
+    other.buffer.fill('#')
     // The fake connection checks that its pending bytes are what they were.
     connection.drain()
   })

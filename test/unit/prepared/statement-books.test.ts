@@ -41,9 +41,9 @@ describe('the registry', () => {
     const registry = new StatementRegistry()
     const one = registry.acquire(text('SELECT 1'), '')
     registry.acquire(text('SELECT 1'), '')
-    registry.release(one)
+    registry.releaseName(one)
     expect(registry.size).toBe(1)
-    registry.release(one)
+    registry.releaseName(one)
     expect(registry.size).toBe(0)
     expect(registry.acquire(text('SELECT 1'), '').name).not.toBe(one.name)
   })
@@ -121,38 +121,47 @@ describe('a client’s names', () => {
 })
 
 describe('a server’s statements', () => {
-  const setUp = (
-    max: number,
-  ): { registry: StatementRegistry; server: ServerStatements; make: (sql: string) => Statement } => {
+  interface Books {
+    registry: StatementRegistry
+    server: ServerStatements
+    make: (sql: string) => Statement
+    /** Adds a statement and settles it; returns what has to be closed for it. */
+    settled: (statement: Statement) => readonly ServerStatement[]
+  }
+
+  const setUp = (max: number): Books => {
     const registry = new StatementRegistry()
-    return {
-      registry,
-      server: new ServerStatements(registry, max),
-      make: (sql) => registry.acquire(text(sql), ''),
+    const server = new ServerStatements(registry, max)
+    const settled = (statement: Statement): readonly ServerStatement[] => {
+      server.add(statement, 1).outstanding = false
+      return server.takeEvicted(1)
     }
+    return { registry, server, make: (sql) => registry.acquire(text(sql), ''), settled }
   }
 
   test('the least recently used is pushed out', () => {
-    const { server, make } = setUp(2)
+    const { server, make, settled } = setUp(2)
     const [a, b, c] = [make('a'), make('b'), make('c')] as const
-    expect(server.add(a, 1)).toEqual([])
-    expect(server.add(b, 1)).toEqual([])
+    expect(settled(a)).toEqual([])
+    expect(settled(b)).toEqual([])
     server.find(a)
-    expect(server.add(c, 2).map(({ statement }) => statement)).toEqual([b])
+    expect(settled(c).map(({ statement }) => statement)).toEqual([b])
     expect(server.find(b)).toBeUndefined()
     expect(server.size).toBe(2)
   })
 
-  test('an entry is outstanding until its ParseComplete, which does not make it recently used', () => {
-    const { server, make } = setUp(2)
-    const [a, b, c] = [make('a'), make('b'), make('c')] as const
-    server.add(a, 7)
-    server.add(b, 7)
-    server.settle(a)
-    expect(server.add(c, 8).map(({ statement }) => statement)).toEqual([a])
-    expect(server.find(b)).toMatchObject({ outstanding: true, batch: 7 })
-    server.settle(b)
-    expect(server.find(b)?.outstanding).toBe(false)
+  test('whether a statement is there is open while its Parse or Close of another batch is owed', () => {
+    const { server, make } = setUp(1)
+    const [a, b] = [make('a'), make('b')] as const
+    const entry = server.add(a, 7)
+    expect([server.isUnsettled(a, 7), server.isUnsettled(a, 8)]).toEqual([false, true])
+    entry.outstanding = false
+    expect(server.isUnsettled(a, 8)).toBe(false)
+    server.add(b, 8)
+    const [leaving] = server.takeEvicted(8)
+    expect([server.isUnsettled(a, 8), server.isUnsettled(a, 9)]).toEqual([false, true])
+    server.forget(leaving as ServerStatement)
+    expect(server.isUnsettled(a, 9)).toBe(false)
   })
 
   test('an entry remembers the epoch at which it was parsed', () => {
@@ -164,27 +173,39 @@ describe('a server’s statements', () => {
   })
 
   test('undoing an addition and the eviction it caused, newest first, is as if nothing had happened', () => {
-    const { registry, server, make } = setUp(1)
+    const { registry, server, make, settled } = setUp(1)
     const [a, b] = [make('a'), make('b')] as const
-    server.add(a, 1)
-    server.settle(a)
-    const [evicted] = server.add(b, 2)
-    server.remove(b)
+    settled(a)
+    const added = server.add(b, 2)
+    const [evicted] = server.takeEvicted(2)
+    server.undo(added)
     server.restore(evicted as ServerStatement)
     expect(server.find(a)).toBe(evicted)
     expect(server.find(b)).toBeUndefined()
-    registry.release(a)
-    registry.release(b)
+    registry.releaseName(a)
+    registry.releaseName(b)
     expect(registry.size).toBe(1)
     server.clear()
     expect(registry.size).toBe(0)
   })
 
-  test('DEALLOCATE ALL takes what was there before, not what was sent after it', () => {
-    const { server, make } = setUp(3)
+  test('an entry that is pushed out before its Parse fails is not restored', () => {
+    const { registry, server, make } = setUp(1)
     const [a, b] = [make('a'), make('b')] as const
-    server.add(a, 1)
-    server.settle(a)
+    const lost = server.add(a, 1)
+    server.add(b, 2)
+    const [evicted] = server.takeEvicted(2)
+    server.undo(lost)
+    server.restore(evicted as ServerStatement)
+    expect(server.find(a)).toBeUndefined()
+    registry.releaseName(a)
+    expect(registry.size).toBe(1)
+  })
+
+  test('DEALLOCATE ALL takes what was there before, not what was sent after it', () => {
+    const { server, make, settled } = setUp(3)
+    const [a, b] = [make('a'), make('b')] as const
+    settled(a)
     server.add(b, 2)
     server.clearSettled()
     expect(server.find(a)).toBeUndefined()
@@ -217,10 +238,16 @@ test('any order of parsing, closing, evicting, failing and clearing leaves no re
         let batch: { settle: () => void; undo: () => void }[] = []
         const toServer = (statement: Statement): void => {
           if (server.find(statement) !== undefined) return
-          for (const evicted of server.add(statement, 1)) {
+          const added = server.add(statement, 1)
+          for (const evicted of server.takeEvicted(1)) {
             batch.push({ settle: () => server.forget(evicted), undo: () => server.restore(evicted) })
           }
-          batch.push({ settle: () => server.settle(statement), undo: () => server.remove(statement) })
+          batch.push({
+            settle: () => {
+              added.outstanding = false
+            },
+            undo: () => server.undo(added),
+          })
         }
         const finish = (succeeded: number): void => {
           for (const { settle } of batch.slice(0, succeeded)) settle()

@@ -54,14 +54,14 @@ describe('the queue', () => {
   test('an entry is used again without anything of its former use', () => {
     const owed = new RequestTracker()
     const entry = owed.push(Reply.Parse, Skip)
-    Object.assign(entry, { effect: Effect.Prepare, statement: {}, name: {}, evicted: {} })
+    Object.assign(entry, { effect: Effect.Prepare, statement: {}, name: {}, onServer: {} })
     owed.shift()
     for (let i = 0; i < 16; i++) {
       expect(owed.push(Reply.Sync, Forward)).toMatchObject({
         effect: Effect.None,
         statement: null,
         name: null,
-        evicted: null,
+        onServer: null,
         action: Forward,
       })
       owed.shift()
