@@ -119,8 +119,7 @@ export class Pooler {
     const fallbackPassword = this.#config.fallbackDatabase?.password
     if (fallbackPassword !== undefined) readSecret('databases."*".password', fallbackPassword)
     const { pooler, users } = this.#config
-    const passwords = new Map<string, string>()
-    for (const [name, { password }] of users) if (password !== undefined) passwords.set(name, password)
+    const passwords = new Map([...users].map(([name, { password }]) => [name, password]))
     const userlist = pooler.auth_file === undefined ? new Map() : await loadUserlist(pooler.auth_file)
     this.#credentials = new Credentials(passwords, userlist, this.#createAuthQueryCache())
     const tls = await TlsDirectory.load(this.#config)

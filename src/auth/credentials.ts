@@ -10,26 +10,34 @@ import { parseSecret, type UserSecret } from './user-secret.ts'
  */
 export class Credentials {
   readonly #secrets: ReadonlyMap<string, UserSecret>
+  /** Known by name only: trust and certificates may let them in, no password does. */
+  readonly #withoutSecret: ReadonlySet<string>
   readonly #authQuery: AuthQueryCache | undefined
   readonly #lookalikes: Lookalikes
 
   /**
-   * `users` maps names to secret texts and wins over `userlist`, which wins over `authQuery`.
+   * `users` maps names to secret texts, undefined for none, and wins over `userlist`, which wins over `authQuery`.
    * Throws PoolerError F0000 naming the user when a secret is malformed.
    */
   constructor(
-    users: ReadonlyMap<string, string>,
+    users: ReadonlyMap<string, string | undefined>,
     userlist: ReadonlyMap<string, UserSecret> = new Map(),
     authQuery?: AuthQueryCache,
   ) {
     const secrets = new Map(userlist)
-    for (const [user, text] of users) secrets.set(user, parseSecretOf(user, text))
+    for (const [user, text] of users) if (text !== undefined) secrets.set(user, parseSecretOf(user, text))
+    this.#withoutSecret = new Set([...users.keys()].filter((user) => users.get(user) === undefined))
     this.#secrets = secrets
     this.#authQuery = authQuery
     this.#lookalikes = new Lookalikes(authQuery === undefined ? secrets.values() : [])
   }
 
-  /** True where no user is known and none can be asked for. */
+  /** True for a user in [users] without a secret: the name is all that is known. */
+  knowsByName(user: string): boolean {
+    return this.#withoutSecret.has(user)
+  }
+
+  /** True where no user has a secret and none can be asked for: then nobody has said who is known. */
   get isEmpty(): boolean {
     return this.#secrets.size === 0 && this.#authQuery === undefined
   }

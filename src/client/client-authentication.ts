@@ -73,7 +73,7 @@ export class ClientAuthentication {
     const { credentials } = this.#context
     const { user, channelBinding } = this.#client
     if (decision.kind === 'accepted') {
-      if (secret === undefined && !credentials.isEmpty) {
+      if (secret === undefined && !credentials.isEmpty && !credentials.knowsByName(user)) {
         throw new PoolerError(SqlState.InvalidAuthorization, `role "${user}" is not known to the pooler`)
       }
       this.#take({ kind: 'ok' })

@@ -74,12 +74,20 @@ test.each([
   ['case 60: a length below 8', Buffer.from([0, 0, 0, 7])],
   ['case 60: a length over 10,000', Buffer.from([0, 0, 0x27, 0x11])],
   ['case 59: an HTTP request', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
-  ['case 59: a TLS ClientHello', Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc])],
 ])('%s is 08P01 as soon as its four bytes are there', (_what, bytes) => {
   const scenario = new Scenario()
   const alice = scenario.connect()
   alice.sendByteByByte(bytes)
   expect(alice.take()).toEqual(['E(08P01 invalid length of startup packet)'])
+  expect(alice.gone).toBe(true)
+  expect(scenario.multiplexer.clientCount).toBe(0)
+})
+
+test('case 59: a TLS ClientHello is not answered where there is no TLS, as at PostgreSQL', () => {
+  const scenario = new Scenario()
+  const alice = scenario.connect()
+  alice.sendByteByByte(Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc]))
+  expect(alice.takeBytes()).toHaveLength(0)
   expect(alice.gone).toBe(true)
   expect(scenario.multiplexer.clientCount).toBe(0)
 })

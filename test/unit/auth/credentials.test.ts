@@ -28,6 +28,13 @@ describe('credentials', () => {
   test('tell whether there is any user', () => {
     expect(new Credentials(new Map()).isEmpty).toBe(true)
     expect(new Credentials(new Map([['alice', '']])).isEmpty).toBe(false)
+    expect(new Credentials(new Map([['alice', undefined]])).isEmpty).toBe(true)
+  })
+
+  test('know a user without a secret by name', () => {
+    const credentials = new Credentials(new Map([['alice', undefined]]), new Map([['bob', parseSecret(MD5)]]))
+    expect(credentials.find('alice')).toBeUndefined()
+    expect(['alice', 'bob', 'eve'].map((user) => credentials.knowsByName(user))).toEqual([true, false, false])
   })
 
   test('name the user whose secret is malformed, and not the secret', () => {
