@@ -54,10 +54,11 @@ export function parse(
   const name = statements.add(Buffer.from(buffer.subarray(nameStart, nameEnd)), statement)
   name.outstanding = 1
   name.batch = tracker.batch
-  // In a failed transaction PostgreSQL refuses most Parse messages: only it knows which.
+  // In a failed transaction PostgreSQL refuses most Parse messages: only it knows which, and whether it has failed.
   const skips =
     server.statements.find(statement)?.epoch === statement.epoch &&
-    server.transactionStatus !== TransactionStatus.Failed
+    server.transactionStatus !== TransactionStatus.Failed &&
+    !tracker.hasEarlierBatch
   if (skips) {
     const entry = tracker.push(Reply.Parse, ReplyAction.Synthesise)
     entry.effect = Effect.Prepare

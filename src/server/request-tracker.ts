@@ -206,6 +206,16 @@ export class RequestTracker {
     return { syncs, others, ended }
   }
 
+  /** A batch of the client's before the one being sent has not been answered: it may still fail. */
+  get hasEarlierBatch(): boolean {
+    for (let i = 0; i < this.#length; i++) {
+      const entry = this.at(i)
+      if (entry.batch === this.batch) return false
+      if (!entry.isInjected) return true
+    }
+    return false
+  }
+
   /** The end of a COPY's data has been sent already. */
   get copyEndSent(): boolean {
     for (let i = 1; i < this.#length; i++) if (this.at(i).reply === Reply.CopyEnd) return true

@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest'
-import { bindComplete, errorResponse, parseComplete, readyForQuery } from '../support/backend-messages.ts'
-import { bind, execute, parse, query, sync } from '../support/frontend-messages.ts'
+import {
+  bindComplete,
+  errorResponse,
+  parameterStatus,
+  parseComplete,
+  readyForQuery,
+} from '../support/backend-messages.ts'
+import { bind, close, execute, parse, query, sync } from '../support/frontend-messages.ts'
 import { Scenario } from '../support/scenario.ts'
 import type { ScenarioClient, ScenarioServer } from '../support/scenario-peers.ts'
 import { ran } from '../support/scenario-replies.ts'
@@ -100,4 +106,58 @@ test('one prepared in a batch behind a failing batch survives the failure', asyn
   expect(server.take().join(' ')).not.toContain('C(S "")')
   server.send(parseComplete(), bindComplete())
   expect(alice.letters()).toBe('EZ12')
+})
+
+test.fails('two that were skipped in a row do not leave another client’s to this one', async () => {
+  const { bob, server } = await setUp()
+  bob.send(bind('nothing'), parse('', 'SELECT 2'), parse('', 'SELECT 3'), sync())
+  server.send(errorResponse('26000', 'no such statement'), readyForQuery())
+  server.take()
+  // The server still has alice's.
+  bob.send(bind(), execute(), sync())
+  expect(server.take()[0]).toBe('C(S "")')
+})
+
+test.fails('parameters that are set by a simple query of the pooler destroy it: it is sent again', async () => {
+  const scenario = new Scenario()
+  const alice = await scenario.client()
+  const bob = await scenario.client({ application_name: 'bob' })
+  const server = scenario.server()
+  alice.send(parse('', 'SELECT 1'), sync())
+  server.send(parseComplete(), readyForQuery())
+  // Bob does not touch the unnamed statement himself.
+  bob.send(parse('b', 'SELECT 2'), sync())
+  server.send(parameterStatus('application_name', 'bob'))
+  server.sendRow('bob')
+  server.send(parseComplete(), readyForQuery())
+  server.take()
+  alice.send(bind(), execute(), sync())
+  expect(server.take()).toEqual([expect.stringMatching(/^Q/), 'P("" SELECT 1)', 'B("")', 'E', 'S'])
+})
+
+test.fails('one that the client has closed is gone, although a server still has it', async () => {
+  const { alice, server } = await setUp()
+  alice.send(close('S', ''), sync())
+  expect(alice.letters()).toBe('3Z')
+  alice.send(bind(), execute(), sync())
+  expect(server.take()[0]).toBe('C(S "")')
+})
+
+test.fails('one that a simple query destroyed on another server is gone on this one, too', async () => {
+  const scenario = new Scenario({ default_pool_size: 2 })
+  const alice = await scenario.client()
+  const bob = await scenario.client()
+  const first = scenario.server()
+  alice.send(parse('', 'SELECT 1'), sync())
+  first.send(parseComplete(), readyForQuery())
+  bob.send(parse('b', 'SELECT 2'))
+  alice.query('SELECT 3')
+  await scenario.settle()
+  scenario.server(1).sendRow('3')
+  bob.send(sync())
+  first.send(parseComplete(), readyForQuery())
+  first.take()
+  // Bob's server came back last, so alice gets it: it has her statement of old.
+  alice.send(bind(), execute(), sync())
+  expect(first.take()[0]).toBe('C(S "")')
 })

@@ -113,9 +113,9 @@ function phrases(client: number): Phrase {
     { arbitrary: of(words.DISCARDS), weight: 2 },
     { arbitrary: of(words.COPY_OUT), weight: 1 },
   )
-  /** The pooler finds the name in DEALLOCATE only where the text itself is executed, not in a named statement. */
+  /** The pooler knows DEALLOCATE and DISCARD only where the text itself is executed, not in a named statement. */
   const parsed = (given: string, sql: string, types: readonly number[] = []) =>
-    say.parse(/^DEALLOCATE (?!ALL)/.test(sql) ? '' : given, sql, types)
+    say.parse(/^(DEALLOCATE|DISCARD)/.test(sql) ? '' : given, sql, types)
   const simple = fc.oneof({ arbitrary: text, weight: 6 }, { arbitrary: of(words.SEVERAL), weight: 2 })
 
   /** Parse, Bind, Execute of a statement without parameters. */
@@ -272,13 +272,23 @@ function withoutAmbiguousSyncs(turns: readonly Turn[]): readonly Turn[] {
   }))
 }
 
+/** What DEALLOCATE as a simple query does to a transaction inside a batch is not kept: it has a Sync in front of it. */
+function withDeallocatesApart(turns: readonly Turn[]): readonly Turn[] {
+  const check = (message: Said): readonly Said[] =>
+    message.label.startsWith('Query "DEALLOCATE') ? [say.sync, message] : [message]
+  return turns.map((turn) => ({
+    ...turn,
+    segments: turn.segments.map((segment) => ({ ...segment, messages: segment.messages.flatMap(check) })),
+  }))
+}
+
 /**
  * After RESET the values of the startup message hold again: the pooler applies them behind the answer, and cannot
  * before what the same segment goes on with. So whoever has such values waits.
  */
 function withResetsApart(conversation: Conversation): Conversation {
   if (Object.keys(conversation.startup).length === 0) return conversation
-  const resets = ({ label }: Said) => /RESET|DISCARD ALL|TO DEFAULT/.test(label)
+  const resets = ({ label }: Said) => /RESET|DISCARD ALL|TO DEFAULT|set_config/.test(label)
   const apart = (segment: Segment): readonly Segment[] => {
     const reset = segment.messages.find((message) => resets(message) && message.label.startsWith('Query'))
     const rest = { ...segment, messages: segment.messages.filter((message) => !resets(message)) }
@@ -310,7 +320,7 @@ export function conversation(
       hurry,
     })
     .map(withResetsApart)
-    .map((one) => ({ ...one, turns: withoutAmbiguousSyncs(one.turns) }))
+    .map((one) => ({ ...one, turns: withoutAmbiguousSyncs(withDeallocatesApart(one.turns)) }))
 }
 
 /** The lines of a report: one per message, segments apart. */

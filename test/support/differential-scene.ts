@@ -45,9 +45,9 @@ const CLEAN = `SELECT name, setting FROM pg_settings WHERE setting <> reset_val 
   ORDER BY 1, 2`
 
 /** Silence for so long is a hang. */
-const DEADLINE_MS = 6000
+export const DEADLINE_MS = 6000
 /** The same while a failure is being made smaller: it is known to be one. */
-const SHRINKING_DEADLINE_MS = 600
+export const SHRINKING_DEADLINE_MS = 600
 
 /** An error may bring back statements that were to be closed for others; their number is no more than was pipelined. */
 const RESTORED = 20
@@ -96,14 +96,14 @@ export class Scene {
   async play(play: Play, shrinking = false): Promise<string[]> {
     const deadlineMs = shrinking ? SHRINKING_DEADLINE_MS : DEADLINE_MS
     await this.reset()
-    const references = await Promise.all(play.conversations.map((one) => this.#reference(one)))
+    const references = await Promise.all(play.conversations.map((one) => this.reference(one)))
     await this.reset()
     const pooler = await this.startPooler(play.setup)
     const problems: string[] = []
     try {
       const players = await Promise.all(
         play.conversations.map((one, index) =>
-          Player.connect(this.#through(pooler, one), deadlineMs, references[index] as Record),
+          Player.connect(this.through(pooler, one), deadlineMs, references[index] as Record),
         ),
       )
       if (play.rounds === null) {
@@ -148,7 +148,7 @@ export class Scene {
     if (servers > setup.poolSize) problems.push(`${servers} servers in a pool of ${setup.poolSize}`)
     // Each probe keeps its server until all have one, so that every server is seen.
     const probes = await Promise.all(
-      Array.from({ length: setup.poolSize }, () => RawClient.connect(this.#through(pooler, null))),
+      Array.from({ length: setup.poolSize }, () => RawClient.connect(this.through(pooler, null))),
     )
     for (const probe of probes) {
       await probe.query('BEGIN')
@@ -173,13 +173,15 @@ export class Scene {
     return problems
   }
 
-  #through(pooler: TestPooler, conversation: Conversation | null): RawClientOptions {
+  /** How a client of the pooler logs in. */
+  through(pooler: TestPooler, conversation: Conversation | null): RawClientOptions {
     const { host, port } = pooler
     const { user, database } = this.#database
     return { host, port, user, database, parameters: conversation?.startup ?? {} }
   }
 
-  async #reference(conversation: Conversation): Promise<Record> {
+  /** What PostgreSQL answers to a conversation. */
+  async reference(conversation: Conversation): Promise<Record> {
     const player = await Player.connect({ ...this.login, parameters: conversation.startup }, DEADLINE_MS)
     await playAll(player, conversation)
     if (player.divergence !== null) throw new Error(`PostgreSQL itself: ${player.divergence.what}`)
@@ -204,7 +206,7 @@ export class Scene {
         const { turns } = play.conversations[index] as Conversation
         return (turnsPlayed[index] as number) < turns.length ? [index] : []
       })
-    const stranger = play.setup.poolSize > 1 ? await RawClient.connect(this.#through(pooler, null)) : null
+    const stranger = play.setup.poolSize > 1 ? await RawClient.connect(this.through(pooler, null)) : null
     const rounds = play.rounds ?? []
     for (let number = 0; busy().length > 0; number += 1) {
       const { first, second, held } = rounds[number % rounds.length] as Round
@@ -235,7 +237,7 @@ export function writtenPlay(play: Play): string[] {
 }
 
 /** What both sides said before they differed. */
-function around(player: Player, reference: Record): string[] {
+export function around(player: Player, reference: Record): string[] {
   const from = Math.max(0, player.lines.length - 8)
   return [
     '      both:       ',

@@ -28,7 +28,7 @@ export function* smallerPlays(play: Play): Generator<Play> {
   if (setup.maxPrepared !== 200) yield { ...play, setup: { ...setup, maxPrepared: 200 } }
 }
 
-function* smallerConversations(conversation: Conversation): Generator<Conversation> {
+export function* smallerConversations(conversation: Conversation): Generator<Conversation> {
   const { turns, startup, hurry } = conversation
   for (const fewer of without(turns)) if (fewer.length > 0) yield { ...conversation, turns: fewer }
   for (const one of eachReplaced(turns, smallerTurns)) yield { ...conversation, turns: one }
@@ -55,7 +55,7 @@ function* smallerSegments(segment: Segment): Generator<Segment> {
 }
 
 /** The list without a half of it, a quarter, ..., one element. */
-function* without<Item>(items: readonly Item[]): Generator<Item[]> {
+export function* without<Item>(items: readonly Item[]): Generator<Item[]> {
   for (let size = items.length; size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let from = 0; from < items.length; from += size) {
       yield [...items.slice(0, from), ...items.slice(from + size)]
@@ -63,7 +63,7 @@ function* without<Item>(items: readonly Item[]): Generator<Item[]> {
   }
 }
 
-function* eachReplaced<Item>(
+export function* eachReplaced<Item>(
   items: readonly Item[],
   smaller: (item: Item) => Iterable<Item>,
 ): Generator<Item[]> {
