@@ -76,6 +76,7 @@ export class Pooler {
   #authQueries: AuthQueries | null = null
   #tls: TlsDirectory | null = null
   #multiplexer: Multiplexer | null = null
+  readonly #stopping = new AbortController()
   #listeners: BoundListener[] = []
 
   /** `configFile` is where the Config was read from, if it was: it is looked at for who may read it. */
@@ -158,6 +159,9 @@ export class Pooler {
     this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
     this.#janitor.add((nowMs) => this.#authQueries?.tick(nowMs))
     this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
+    if (pooler.auth_type === 'scram-sha-256' || pooler.auth_type === 'hba') {
+      void this.#credentials.deriveVerifiers(this.#stopping.signal)
+    }
     this.#janitor.start()
   }
 
@@ -169,6 +173,7 @@ export class Pooler {
   /** Stops listening and closes all clients and servers. */
   async stop(): Promise<void> {
     const error = new PoolerError(SqlState.AdminShutdown, 'pooler is shutting down')
+    this.#stopping.abort()
     this.#janitor.stop()
     const listening = this.#listeners.map((listener) => listener.close())
     this.#multiplexer?.stop(error)

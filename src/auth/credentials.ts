@@ -55,6 +55,18 @@ export class Credentials {
     return this.#secrets.get(user) ?? this.#authQuery?.lookup(user, database)
   }
 
+  /**
+   * Derives the SCRAM verifiers of all plain passwords, one after the other and off the main thread: otherwise the
+   * first login of each would take that much longer, and show that the user exists. Ends early when `signal` aborts.
+   */
+  async deriveVerifiers(signal: AbortSignal): Promise<void> {
+    for (const secret of this.#secrets.values()) {
+      if (signal.aborted) return
+      // What goes wrong here goes wrong again at the login, which has somebody to tell.
+      if (secret.kind === 'plain') await secret.scramVerifier().catch(() => undefined)
+    }
+  }
+
   /** Whom the login of an unknown `user` shall resemble, see Lookalikes. */
   lookalike(user: string): UserSecret | undefined {
     return this.#lookalikes.of(user)

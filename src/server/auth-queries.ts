@@ -35,6 +35,9 @@ class Line {
   }
 }
 
+/** Strangers choose the database, and may each time choose another: their connections are opened few at a time. */
+const MAX_OPENING = 4
+
 /** A server that cannot be reached is not tried for every one of a thousand logins. */
 const RETRY_MS = 1000
 
@@ -42,6 +45,9 @@ export class AuthQueries {
   readonly #options: AuthQueriesOptions
   readonly #lines = new Map<string, Line>()
   readonly #stopped = new AbortController()
+  #opening = 0
+  /** Those who wait until fewer connections are being opened. */
+  readonly #waiting: (() => void)[] = []
 
   constructor(options: AuthQueriesOptions) {
     this.#options = options
@@ -112,13 +118,27 @@ export class AuthQueries {
     }
   }
 
+  async #open(source: AuthQuerySource): Promise<ServerConnection> {
+    // The one who leaves hands its place to the next: the count stays as it is.
+    if (this.#opening < MAX_OPENING) this.#opening += 1
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    try {
+      this.#stopped.signal.throwIfAborted()
+      return await this.#options.open(source, this.#stopped.signal)
+    } finally {
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#opening -= 1
+      else next()
+    }
+  }
+
   async #connect(line: Line): Promise<AuthQuery> {
     if (line.connection?.isOpen === true) return line.connection
     this.#stopped.signal.throwIfAborted()
     if (line.failure !== undefined && Date.now() < line.failure.untilMs) throw line.failure.error
     try {
       const { source } = line
-      const server = await this.#options.open(source, this.#stopped.signal)
+      const server = await this.#open(source)
       line.connection = new AuthQuery(server, source.query, this.#options.timeoutMs)
       await line.connection.prepare()
       line.failure = undefined

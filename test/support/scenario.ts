@@ -67,7 +67,11 @@ export class Scenario {
     this.multiplexer = new Multiplexer({
       config,
       credentials: new Credentials(new Map()),
-      policy: new LoginPolicy({ authType: 'trust', rules: undefined, maps: new IdentMaps() }),
+      policy: new LoginPolicy({
+        authType: config.pooler.auth_type,
+        rules: undefined,
+        maps: new IdentMaps(),
+      }),
       throttle: new LoginThrottle({ maxPendingPerAddress: 0, failureDelayMs: 0 }, loginClock),
       pools: this.pools,
       registry: this.registry,
