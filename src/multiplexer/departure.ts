@@ -107,7 +107,7 @@ export function cleanUpServer(session: Session, server: ServerConnection): void 
   }
   // Not to be kept alive by the server that it had.
   server.lastLessee = ANYBODY
-  if (server.unnamedOwner === session) server.unnamedOwner = ANYBODY
+  if (server.unnamedOwner === session) server.unnamedOwner = null
   releaseServer(session, server)
   endSession(session)
 }

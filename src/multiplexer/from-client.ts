@@ -15,6 +15,8 @@ import { type Session, SessionPhase } from './session.ts'
 import { bind, close, describe, parse, parseKnown } from './statement-messages.ts'
 import { deallocatedName, head, StatementKind, setsParameters, statementKind } from './statement-text.ts'
 
+import { changeUnnamed } from './unnamed-messages.ts'
+
 /**
  * What becomes of one message of a client: forwarded, rewritten, held until there is a server, answered
  * here, or discarded. Every message that the server will answer is noted in its RequestTracker.
@@ -101,10 +103,11 @@ function handle(
 
 function execute(session: Session, server: ServerConnection): Verdict {
   const entry = server.tracker.push(Reply.Execute, ReplyAction.Forward)
-  if (session.boundName === null && session.unnamed.discards) {
+  const { unnamed } = session
+  if (session.boundName === null && unnamed?.discards) {
     noteDiscard(session, server)
     entry.effect = Effect.Discard
-    entry.name = session.unnamed.deallocates
+    entry.name = unnamed.deallocates
   }
   return Verdict.Forward
 }
@@ -163,10 +166,7 @@ function query(
 /** A simple query destroys the unnamed statement, unless the server skips it. */
 function oweQuery(session: Session, server: ServerConnection): OwedReply {
   const entry = server.tracker.push(Reply.Query, ReplyAction.Forward)
-  entry.unnamedOwner = server.unnamedOwner
-  entry.unnamedVersion = session.unnamed.version
-  server.unnamedOwner = null
-  session.unnamed.drop()
+  changeUnnamed(session, server, entry, null)
   return entry
 }
 

@@ -37,6 +37,8 @@ export function prepareServer(session: Session, server: ServerConnection): void 
     if (change.notices.length > 0 && session.phase !== SessionPhase.Welcome) client.send(change.notices)
   }
   if (statements.length === 0) return
+  // A simple query destroys the unnamed statement.
+  server.unnamedOwner = null
   server.send(encodeQuery(statements.join(';')))
   const entry = server.tracker.push(Reply.Query, ReplyAction.Skip)
   entry.effect = Effect.ApplyParameters

@@ -6,12 +6,12 @@ import type { ServerPool } from '../pool/server-pool.ts'
 import { type ClientStatement, ClientStatements } from '../prepared/client-statements.ts'
 import type { NameRewriter } from '../prepared/rewrite.ts'
 import type { StatementRegistry } from '../prepared/statement-registry.ts'
+import type { UnnamedStatement } from '../prepared/unnamed-statement.ts'
 import type { Framer } from '../protocol/framer.ts'
 import type { Lessee } from '../server/lessee.ts'
 import type { ServerConnection, ServerHandler } from '../server/server-connection.ts'
 import { BatchRecorder } from './batch-recorder.ts'
 import type { KnownParameters } from './known-parameters.ts'
-import { UnnamedStatement } from './unnamed-statement.ts'
 
 export const SessionPhase = {
   /** Authenticated, not yet welcomed. */
@@ -54,7 +54,9 @@ export class Session {
   readonly context: SessionContext
   /** The client's names; null where statements are not tracked. */
   readonly statements: ClientStatements | null
-  readonly unnamed = new UnnamedStatement()
+  /** The client's unnamed statement, and the batch that changed it last. */
+  unnamed: UnnamedStatement | null = null
+  unnamedBatch = 0
   readonly recorder = new BatchRecorder()
   /** The name that the last Bind used; null for the unnamed statement. */
   boundName: ClientStatement | null = null

@@ -34,18 +34,16 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
 /** The server skipped or refused the message. */
 export function undo(session: Session, server: ServerConnection, entry: OwedReply): void {
   const { effect, name, onServer } = entry
-  if (effect === Effect.PrepareUnnamed) {
-    undoUnnamed(session, server, entry)
-  } else if (effect === Effect.ApplyParameters) {
+  // A newer one of a later batch stands; otherwise what the server has is not certain: it is sent again.
+  if (entry.changesUnnamed && session.unnamed === entry.unnamedAfter) {
+    session.unnamed = entry.unnamedBefore
+    server.unnamedOwner = null
+  }
+  if (effect === Effect.ApplyParameters) {
     server.parameters = entry.parameters ?? server.parameters
     server.residue |= entry.residue
   } else if (effect === Effect.Discard) {
     session.discarding = false
-  } else if (entry.unnamedOwner !== null) {
-    // A Query or Close that would have destroyed the unnamed statement.
-    if (entry.unnamedVersion !== session.unnamed.version) return
-    server.unnamedOwner = entry.unnamedOwner
-    if (entry.unnamedOwner === session) session.unnamed.restore()
   } else if (effect === Effect.Prepare) {
     if (onServer !== null) server.statements?.undo(onServer)
     if (name !== null) {
@@ -58,15 +56,6 @@ export function undo(session: Session, server: ServerConnection, entry: OwedRepl
   } else if (effect === Effect.Evict && onServer !== null) {
     server.statements?.restore(onServer)
   }
-}
-
-/** The server still has the unnamed statement of before. */
-function undoUnnamed(session: Session, server: ServerConnection, entry: OwedReply): void {
-  // A newer Parse is on its way.
-  if (entry.unnamedVersion !== session.unnamed.version) return
-  server.unnamedOwner = entry.unnamedOwner
-  // The client's own Parse has replaced the text of the one before; a replay is still what the client has.
-  if (!entry.isInjected) session.unnamed.clear()
 }
 
 /** Answers the client for the server wherever it is the pooler's turn. */

@@ -13,7 +13,7 @@ import { ensureOnServer, hold, mustWait, sendParse, startRecording } from './ser
 import type { Session } from './session.ts'
 import { emitSynthesised } from './settle.ts'
 import { setsParameters } from './statement-text.ts'
-import { ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
+import { changeUnnamed, ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
 
 /**
  * Parse, Bind, Describe and Close of named statements: a client's names become the registry's, and a server
@@ -111,7 +111,7 @@ export function bind(
   const nameStart = portalEnd + 1
   const nameEnd = portalEnd === -1 ? -1 : endOfName(buffer, nameStart, end)
   if (nameEnd === -1 || nameStart === nameEnd) {
-    if (nameEnd !== -1) ensureUnnamed(session, server)
+    if (nameEnd !== -1 && !ensureUnnamed(session, server)) return hold(session, server)
     session.boundName = null
     server.tracker.push(Reply.Bind, ReplyAction.Forward)
     return Verdict.Forward
@@ -135,7 +135,7 @@ export function describe(
   }
   session.recorder.describes = true
   if (!ofStatement && session.boundName !== null) session.boundName.described = true
-  if (ofStatement && nameEnd !== -1) ensureUnnamed(session, server)
+  if (ofStatement && nameEnd !== -1 && !ensureUnnamed(session, server)) return hold(session, server)
   server.tracker.push(Reply.Describe, ReplyAction.Forward)
   return Verdict.Forward
 }
@@ -154,7 +154,7 @@ export function close(
   const ofStatement = buffer[start + HEADER_BYTES] === STATEMENT
   const ofUnnamed = ofStatement && nameStart === nameEnd
   if (server === null) {
-    if (ofUnnamed) session.unnamed.clear()
+    if (ofUnnamed) session.unnamed = null
     const entry = ofStatement ? statements?.find(buffer, nameStart, nameEnd) : undefined
     if (entry !== undefined) statements?.remove(entry)
     session.client.send(CLOSE_COMPLETE)
@@ -163,12 +163,7 @@ export function close(
   const { tracker } = server
   if (!ofStatement || statements === null || !isName(nameStart, nameEnd)) {
     const owed = tracker.push(Reply.Close, ReplyAction.Forward)
-    if (ofUnnamed) {
-      owed.unnamedOwner = server.unnamedOwner
-      owed.unnamedVersion = session.unnamed.version
-      server.unnamedOwner = null
-      session.unnamed.drop()
-    }
+    if (ofUnnamed) changeUnnamed(session, server, owed, null)
     return Verdict.Forward
   }
   const entry = statements.find(buffer, nameStart, nameEnd)

@@ -1,7 +1,8 @@
+import { UnnamedStatement } from '../prepared/unnamed-statement.ts'
 import { encodeCloseStatement, encodeParse } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
-import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
+import { type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import type { Session } from './session.ts'
@@ -30,71 +31,76 @@ export function parseUnnamed(
   start: number,
   end: number,
 ): Verdict {
-  const { unnamed, statements } = session
+  const { statements } = session
   const textStart = start + HEADER_BYTES + 1
   const kind = statementKind(buffer, textStart, end)
   if (kind === StatementKind.DeallocateName && statements !== null) {
     const name = statements.get(deallocatedName(head(buffer, textStart, end)) ?? '')
     if (mustWait(session, server, name)) return hold(session, server)
     if (name !== undefined && !name.closed) {
-      unnamed.set(PARSE_DEALLOCATE, 0, PARSE_DEALLOCATE.length)
-      unnamed.deallocates = name
-      unnamed.discards = true
-      sendUnnamed(session, server, ReplyAction.Forward)
+      sendUnnamed(session, server, new UnnamedStatement(PARSE_DEALLOCATE, true, name), ReplyAction.Forward)
       return Verdict.Drop
     }
   }
   if (setsParameters(buffer, textStart, end)) server.residue |= Residue.Settings
-  unnamed.set(buffer, start, end)
-  unnamed.discards = kind === StatementKind.Discard || kind === StatementKind.DeallocateName
-  oweUnnamed(session, server, ReplyAction.Forward)
+  const discards = kind === StatementKind.Discard || kind === StatementKind.DeallocateName
+  const unnamed = new UnnamedStatement(buffer.subarray(start, end), discards)
+  changeUnnamed(session, server, server.tracker.push(Reply.Parse, ReplyAction.Forward), unnamed)
   return Verdict.Forward
 }
 
 /**
  * Before a Bind or Describe of the unnamed statement: the server must have this client's. Without one the
- * server must not have anybody's, and says so itself.
+ * server must not have anybody's, and says so itself. False: whether there is one is being decided in an
+ * earlier batch.
  */
-export function ensureUnnamed(session: Session, server: ServerConnection): void {
-  if (server.unnamedOwner === session) return
-  if (session.unnamed.exists) {
-    sendUnnamed(session, server, ReplyAction.Skip)
-    return
+export function ensureUnnamed(session: Session, server: ServerConnection): boolean {
+  const { unnamed } = session
+  const { tracker } = server
+  if (unnamed !== null) {
+    if (server.unnamedOwner === session) return true
+    if (unnamed.parse !== null) {
+      sendUnnamed(session, server, unnamed, ReplyAction.Skip)
+      return true
+    }
+  } else if (tracker.hasEarlierBatch && session.unnamedBatch !== tracker.batch) {
+    return false
   }
   server.unnamedOwner = null
   server.send(CLOSE_UNNAMED)
-  server.tracker.push(Reply.Close, ReplyAction.Skip)
+  tracker.push(Reply.Close, ReplyAction.Skip)
+  return true
 }
 
-/** Gives the server a statement that may be deallocated in place of a client's. */
-function sendDecoy(server: ServerConnection): void {
-  server.send(CLOSE_DECOY)
-  server.tracker.push(Reply.Close, ReplyAction.Skip)
-  server.send(PARSE_DECOY)
+/** Notes that the message of `entry` makes `after` the client's unnamed statement, if the server gets to it. */
+export function changeUnnamed(
+  session: Session,
+  server: ServerConnection,
+  entry: OwedReply,
+  after: UnnamedStatement | null,
+): void {
+  entry.changesUnnamed = true
+  entry.unnamedBefore = session.unnamed
+  entry.unnamedAfter = after
+  session.unnamed = after
+  session.unnamedBatch = entry.batch
+  server.unnamedOwner = after === null ? null : session
 }
 
 function sendUnnamed(
   session: Session,
   server: ServerConnection,
+  unnamed: UnnamedStatement,
   action: typeof ReplyAction.Forward | typeof ReplyAction.Skip,
 ): void {
-  const { unnamed } = session
+  const { tracker } = server
   if (unnamed.deallocates !== null) {
-    sendDecoy(server)
-    server.tracker.push(Reply.Parse, ReplyAction.Skip)
+    // Stands in on the server for the client's statement, which others may use.
+    server.send(CLOSE_DECOY)
+    tracker.push(Reply.Close, ReplyAction.Skip)
+    server.send(PARSE_DECOY)
+    tracker.push(Reply.Parse, ReplyAction.Skip)
   }
-  server.send(unnamed.parse)
-  oweUnnamed(session, server, action)
-}
-
-function oweUnnamed(
-  session: Session,
-  server: ServerConnection,
-  action: typeof ReplyAction.Forward | typeof ReplyAction.Skip,
-): void {
-  const entry = server.tracker.push(Reply.Parse, action)
-  entry.effect = Effect.PrepareUnnamed
-  entry.unnamedOwner = server.unnamedOwner
-  entry.unnamedVersion = session.unnamed.version
-  server.unnamedOwner = session
+  if (unnamed.parse !== null) server.send(unnamed.parse)
+  changeUnnamed(session, server, tracker.push(Reply.Parse, action), unnamed)
 }

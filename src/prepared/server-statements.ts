@@ -120,6 +120,8 @@ export class ServerStatements {
     if (entry.lost || this.find(entry.statement) !== undefined) this.#registry.release(entry.statement)
     else if (this.#entries.size < this.#max) this.#entries.set(name, entry)
     else this.#strays.set(name, entry)
+    // Its length may have pushed others out, which the server has all the same.
+    for (const other of this.#evicted.splice(0)) this.#strays.set(other.statement.name, other)
   }
 
   /** The Parse of this entry was refused or never carried out. */

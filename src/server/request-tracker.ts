@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert'
 import type { ClientStatement } from '../prepared/client-statements.ts'
 import type { ServerStatement } from '../prepared/server-statements.ts'
 import type { Statement } from '../prepared/statement-registry.ts'
+import type { UnnamedStatement } from '../prepared/unnamed-statement.ts'
 import type { ParameterSet } from './parameter-set.ts'
 
 /**
@@ -60,16 +61,14 @@ export const Effect = {
   Evict: 3,
   /** Bind or Describe of `statement`. */
   Use: 4,
-  /** Parse of the unnamed statement. */
-  PrepareUnnamed: 5,
   /** Parse under a name that is in use: its error names the client's `name`. */
-  Duplicate: 6,
+  Duplicate: 5,
   /** Query or Execute of DEALLOCATE for `name`. */
-  Deallocate: 7,
+  Deallocate: 6,
   /** The Query that applies session parameters. */
-  ApplyParameters: 8,
+  ApplyParameters: 7,
   /** Execute of a DEALLOCATE or DISCARD: until its reply it is not certain which names exist. */
-  Discard: 13,
+  Discard: 8,
   /** SET LOCAL: leaves nothing behind. */
   SetLocal: 9,
   /** SET ... TO DEFAULT: a RESET. */
@@ -90,10 +89,10 @@ export class OwedReply {
   name: ClientStatement | null = null
   /** Prepare and Evict: the server's entry. */
   onServer: ServerStatement | null = null
-  /** Whose unnamed statement the server had before this message, which destroys or replaces it. */
-  unnamedOwner: object | null = null
-  /** And which of the session's unnamed statements was current then. */
-  unnamedVersion = 0
+  /** The message replaces or destroys the unnamed statement: which one was the client's before, and after. */
+  changesUnnamed = false
+  unnamedBefore: UnnamedStatement | null = null
+  unnamedAfter: UnnamedStatement | null = null
   /** For ApplyParameters: what the server had before, in case the query fails or is skipped. */
   parameters: ParameterSet | null = null
   residue = 0
@@ -150,7 +149,7 @@ export class RequestTracker {
     entry.statement = null
     entry.name = null
     entry.onServer = null
-    entry.unnamedOwner = null
+    entry.changesUnnamed = false
     entry.batch = this.batch
     if (endsBatch(reply)) {
       this.batch += 1

@@ -108,7 +108,7 @@ test('one prepared in a batch behind a failing batch survives the failure', asyn
   expect(alice.letters()).toBe('EZ12')
 })
 
-test.fails('two that were skipped in a row do not leave another client’s to this one', async () => {
+test('two that were skipped in a row do not leave another client’s to this one', async () => {
   const { bob, server } = await setUp()
   bob.send(bind('nothing'), parse('', 'SELECT 2'), parse('', 'SELECT 3'), sync())
   server.send(errorResponse('26000', 'no such statement'), readyForQuery())
@@ -118,7 +118,7 @@ test.fails('two that were skipped in a row do not leave another client’s to th
   expect(server.take()[0]).toBe('C(S "")')
 })
 
-test.fails('parameters that are set by a simple query of the pooler destroy it: it is sent again', async () => {
+test('parameters that are set by a simple query of the pooler destroy it: it is sent again', async () => {
   const scenario = new Scenario()
   const alice = await scenario.client()
   const bob = await scenario.client({ application_name: 'bob' })
@@ -135,7 +135,7 @@ test.fails('parameters that are set by a simple query of the pooler destroy it: 
   expect(server.take()).toEqual([expect.stringMatching(/^Q/), 'P("" SELECT 1)', 'B("")', 'E', 'S'])
 })
 
-test.fails('one that the client has closed is gone, although a server still has it', async () => {
+test('one that the client has closed is gone, although a server still has it', async () => {
   const { alice, server } = await setUp()
   alice.send(close('S', ''), sync())
   expect(alice.letters()).toBe('3Z')
@@ -143,7 +143,7 @@ test.fails('one that the client has closed is gone, although a server still has 
   expect(server.take()[0]).toBe('C(S "")')
 })
 
-test.fails('one that a simple query destroyed on another server is gone on this one, too', async () => {
+test('one that a simple query destroyed on another server is gone on this one, too', async () => {
   const scenario = new Scenario({ default_pool_size: 2 })
   const alice = await scenario.client()
   const bob = await scenario.client()

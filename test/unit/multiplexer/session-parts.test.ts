@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { BatchRecorder } from '../../../src/multiplexer/batch-recorder.ts'
 import { CancelKeys } from '../../../src/multiplexer/cancel-keys.ts'
 import { KnownParameters } from '../../../src/multiplexer/known-parameters.ts'
-import { UnnamedStatement } from '../../../src/multiplexer/unnamed-statement.ts'
 import { ClientStatement } from '../../../src/prepared/client-statements.ts'
 import { StatementRegistry } from '../../../src/prepared/statement-registry.ts'
+import { UnnamedStatement } from '../../../src/prepared/unnamed-statement.ts'
 import { ParameterSet } from '../../../src/server/parameter-set.ts'
 import { FakeServers } from '../../support/fake-servers.ts'
 
@@ -69,30 +69,21 @@ describe('the unnamed statement', () => {
     new StatementRegistry().acquire(Buffer.from('x'), ''),
   )
 
-  test('is the last one that was parsed, as a copy', () => {
-    const unnamed = new UnnamedStatement()
-    expect([unnamed.exists, unnamed.parse.length]).toEqual([false, 0])
-    for (const text of ['first', 'x'.repeat(5000), 'short', 'another']) {
-      const bytes = Buffer.from(`#${text}#`)
-      unnamed.set(bytes, 1, bytes.length - 1)
-      bytes.fill('#')
-      expect(unnamed.exists).toBe(true)
-      expect(unnamed.parse.toString()).toBe(text)
-    }
+  test('keeps its Parse as a copy', () => {
+    const bytes = Buffer.from('#first#')
+    const unnamed = new UnnamedStatement(bytes.subarray(1, 6), false)
+    bytes.fill('#')
+    expect(unnamed.parse?.toString()).toBe('first')
+    expect([unnamed.deallocates, unnamed.discards]).toEqual([null, false])
   })
 
-  test('forgets with every Parse and every clear what the former one deallocated', () => {
-    const unnamed = new UnnamedStatement()
-    const mark = (): void => {
-      unnamed.deallocates = name
-      unnamed.discards = true
-    }
-    mark()
-    unnamed.set(Buffer.from('x'), 0, 1)
-    expect([unnamed.deallocates, unnamed.discards]).toEqual([null, false])
-    mark()
-    unnamed.clear()
-    expect([unnamed.deallocates, unnamed.discards, unnamed.exists]).toEqual([null, false, false])
+  test('of more than a mebibyte is not kept', () => {
+    expect(new UnnamedStatement(Buffer.alloc(1024 * 1024), false).parse).not.toBeNull()
+    expect(new UnnamedStatement(Buffer.alloc(1024 * 1024 + 1), false).parse).toBeNull()
+  })
+
+  test('may stand for the DEALLOCATE of a name', () => {
+    expect(new UnnamedStatement(Buffer.from('x'), true, name).deallocates).toBe(name)
   })
 })
 
