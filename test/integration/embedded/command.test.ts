@@ -62,6 +62,10 @@ class Command {
     return await this.#ended
   }
 
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal)
+  }
+
   async end(signal: NodeJS.Signals): Promise<number | null> {
     this.#process.kill(signal)
     return await this.#ended
@@ -154,6 +158,15 @@ describe('a configuration file', () => {
     expect(await command.end('SIGTERM')).toBe(0)
     expect(command.errors).toBe('using pooler.toml of this folder\n')
     expect(await readdir(folder)).toEqual(['pooler.toml'])
+  })
+
+  test('stays in force at SIGHUP, which has certificates and keys read again', async () => {
+    await writeFile(join(folder, 'my.toml'), `[pooler]\nlisten_port = ${await freePort()}\n[databases.app]\n`)
+    const command = new Command('my.toml')
+    await command.says('listening')
+    command.signal('SIGHUP')
+    await command.says('certificates and keys read again')
+    expect(await command.end('SIGTERM')).toBe(0)
   })
 
   test('that is missing is named', async () => {
