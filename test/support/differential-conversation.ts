@@ -272,14 +272,39 @@ function withoutAmbiguousSyncs(turns: readonly Turn[]): readonly Turn[] {
   }))
 }
 
-/** What DEALLOCATE as a simple query does to a transaction inside a batch is not kept: it has a Sync in front of it. */
-function withDeallocatesApart(turns: readonly Turn[]): readonly Turn[] {
-  const check = (message: Said): readonly Said[] =>
-    message.label.startsWith('Query "DEALLOCATE') ? [say.sync, message] : [message]
-  return turns.map((turn) => ({
-    ...turn,
-    segments: turn.segments.map((segment) => ({ ...segment, messages: segment.messages.flatMap(check) })),
-  }))
+/**
+ * A simple query inside a batch is a mixture that PostgreSQL 18 itself gets wrong: it has a Sync in front of it. And a
+ * DEALLOCATE that waits for its Execute must know its name already when it is parsed: no name is new until then.
+ */
+function withoutMixtures(turns: readonly Turn[]): readonly Turn[] {
+  let batchOpen = false
+  let deallocates = false
+  let copies = false
+  const check = (message: Said): readonly Said[] => {
+    const { label } = message
+    if (label.includes('FROM STDIN')) copies = true
+    else if (label.startsWith('Copy') && !label.startsWith('CopyData')) copies = false
+    if (message === say.sync) batchOpen = copies
+    else if (label.startsWith('Query')) {
+      deallocates = false
+      if (batchOpen) {
+        batchOpen = false
+        copies = false
+        return [say.copyFail, say.sync, message]
+      }
+    } else if (/^(Parse|Bind|Describe|Execute|Close)/.test(label)) {
+      if (label.startsWith('Parse ""')) deallocates = label.includes('DEALLOCATE')
+      else if (label.startsWith('Parse') && deallocates) return []
+      batchOpen = true
+    }
+    return [message]
+  }
+  return turns.map((turn) => {
+    batchOpen = false
+    copies = false
+    const segments = turn.segments.map((one) => ({ ...one, messages: one.messages.flatMap(check) }))
+    return { ...turn, segments }
+  })
 }
 
 /**
@@ -320,7 +345,7 @@ export function conversation(
       hurry,
     })
     .map(withResetsApart)
-    .map((one) => ({ ...one, turns: withoutAmbiguousSyncs(withDeallocatesApart(one.turns)) }))
+    .map((one) => ({ ...one, turns: withoutAmbiguousSyncs(withoutMixtures(one.turns)) }))
 }
 
 /** The lines of a report: one per message, segments apart. */

@@ -164,6 +164,6 @@ export const STARTUP: readonly Readonly<Record<string, string>>[] = [
   { application_name: 'started' },
   { TimeZone: 'Asia/Tokyo', client_encoding: 'LATIN1' },
   { search_path: 'one', DateStyle: 'German' },
-  { DateStyle: 'ISO', TimeZone: 'utc' },
+  { DateStyle: 'ISO, MDY', TimeZone: 'utc' },
   { options: '-c search_path=two -c extra_float_digits=0' },
 ]

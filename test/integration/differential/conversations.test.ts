@@ -12,7 +12,7 @@ import { MAX_CLIENTS } from '../../support/differential-vocabulary.ts'
  * makes it longer, POOLER_FUZZ_SEED repeats a failure.
  */
 
-const USUAL_MS = 6000
+const USUAL_MS = 5000
 
 let scene: Scene
 

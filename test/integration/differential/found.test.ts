@@ -147,6 +147,69 @@ describe('values of the startup message', () => {
   })
 })
 
+describe('half a DateStyle in the startup message', () => {
+  // "ISO" alone leaves the order of day and month as the server has it: as the client before wanted it.
+  story('does not get the other half of the client before', async (stage) => {
+    for (const DateStyle of ['German', 'ISO', 'ISO']) {
+      const client = await stage.connect({ parameters: { DateStyle } })
+      expect(client.parameters.get('DateStyle')).toBe(DateStyle === 'ISO' ? 'ISO, MDY' : 'German, DMY')
+      await client.query("SELECT '01/02/2020'::date")
+    }
+  })
+})
+
+describe('DISCARD ALL and DEALLOCATE ALL as named statements', () => {
+  story(
+    'take names away that the same batch goes on to use',
+    async (stage) => {
+      const client = await stage.connect()
+      client.send(f.parse('a', 'SELECT 1'), f.sync())
+      await client.receiveUntil('Z')
+      client.send(f.parse('c', 'DISCARD ALL'), f.run('c'), f.run('a'), f.sync())
+      await client.receiveUntil('Z')
+    },
+    few(1),
+  )
+
+  story('leave the names that come behind them', async (stage) => {
+    const client = await stage.connect()
+    client.send(f.parse('c', 'SELECT 1'), f.sync())
+    await client.receiveUntil('Z')
+    client.send(f.parse('b', 'DEALLOCATE ALL'), f.run('b'), f.parse('c', 'SELECT 2'), f.sync())
+    client.send(f.run('c'), f.sync())
+    await client.receiveReplies(2)
+  })
+})
+
+// PostgreSQL reads a Sync behind COPY's Execute as part of the data: the batch is open until the one behind CopyDone.
+describe('a COPY in the extended protocol whose early Sync was read as data', () => {
+  for (const flush of [true, false]) {
+    pooled(`is rolled back if its client leaves ${flush ? 'after' : 'before'} its reply`, async (stage) => {
+      const client = await stage.connect()
+      const next = await stage.connect()
+      await client.query('CREATE TABLE copied (a int)')
+      client.send(f.extended('COPY copied FROM STDIN'), f.sync())
+      await client.receiveUntil('G')
+      client.send(f.copyData('1\n'), f.copyDone(), ...(flush ? [f.flush()] : []))
+      if (flush) await client.receiveUntil('C')
+      client.destroy()
+      const askedMs = Date.now()
+      expect(await next.value('SELECT count(*) FROM copied')).toBe('0')
+      expect(Date.now() - askedMs, 'ms that the next client waited').toBeLessThan(1500)
+    })
+  }
+
+  pooled('does not cost the next client an error when a simple query ends the batch', async (stage) => {
+    const client = await stage.connect()
+    const next = await stage.connect()
+    await client.query('CREATE TABLE copied (a int)')
+    client.send(f.extended('COPY copied FROM STDIN'), f.sync(), f.copyDone(), f.query('SELECT 1'))
+    await client.receiveUntil('Z')
+    await client.roundTrip(f.sync())
+    expect(letters(await next.query('SELECT 3'))).toBe('TDCZ')
+  })
+})
+
 // PostgreSQL 18 itself answers the next statement with XX000, "StartTransactionCommand: unexpected state STARTED".
 pooled('a simple query inside a batch does not cost the next client an error', async (stage) => {
   const client = await stage.connect()
