@@ -155,6 +155,7 @@ async function startPooler(
     `[pooler]
 listen_addr = "${address.host}"
 listen_port = ${address.port}
+listen_backlog = ${2 * LOGINS}
 auth_type = "hba"
 auth_hba_file = "pg_hba.conf"
 
