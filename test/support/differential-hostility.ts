@@ -103,7 +103,7 @@ export function attacks(conversations: fc.Arbitrary<Conversation>): fc.Arbitrary
   return fc.array(attack, { minLength: 1, maxLength: 4 })
 }
 
-export function bytesOf({ messages, mutations }: Attack): Buffer {
+function bytesOf({ messages, mutations }: Attack): Buffer {
   return mutations.reduce(mutated, Buffer.concat(messages.map(({ bytes }) => bytes)))
 }
 

@@ -55,7 +55,7 @@ async function same(plays: fc.Arbitrary<Play>): Promise<void> {
     smaller: smallerPlays,
     written: writtenPlay,
   })
-  expect(count).toBeGreaterThan(10)
+  expect(count).toBeGreaterThan(0)
 }
 
 describe('random conversations have the answers of PostgreSQL', () => {
