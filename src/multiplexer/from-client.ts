@@ -104,10 +104,11 @@ function handle(
 function execute(session: Session, server: ServerConnection): Verdict {
   const entry = server.tracker.push(Reply.Execute, ReplyAction.Forward)
   const { unnamed } = session
-  if (session.boundName === null && unnamed?.discards) {
+  const { boundName } = session
+  if (boundName === null ? unnamed?.discards : boundName.statement.discards) {
     noteDiscard(session, server)
     entry.effect = Effect.Discard
-    entry.name = unnamed.deallocates
+    entry.name = boundName === null ? (unnamed?.deallocates ?? null) : null
   }
   return Verdict.Forward
 }

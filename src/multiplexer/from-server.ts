@@ -114,7 +114,11 @@ function commandComplete(
   end: number,
 ): Verdict {
   const { tracker } = server
-  if (tracker.copyIn) tracker.endCopy()
+  if (tracker.copyIn) {
+    const { syncs } = tracker.endCopy()
+    // The batch was open when that query was sent: see query() in from-client.ts.
+    if (syncs > 0 && tracker.length > 1 && tracker.at(1).reply === Reply.Query) server.usable = false
+  }
   // The first half of the query that stands for a DEALLOCATE.
   if (tracker.head?.effect === Effect.Deallocate && commandTag(buffer, start, end) === 'PREPARE')
     return Verdict.Drop

@@ -12,7 +12,7 @@ import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { ensureOnServer, hold, mustWait, sendParse, startRecording } from './server-preparation.ts'
 import type { Session } from './session.ts'
 import { emitSynthesised } from './settle.ts'
-import { setsParameters } from './statement-text.ts'
+import { StatementKind, setsParameters, statementKind } from './statement-text.ts'
 import { changeUnnamed, ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
 
 /**
@@ -95,7 +95,10 @@ export function parseKnown(session: Session, buffer: Buffer, start: number, end:
 function acquire(session: Session, buffer: Buffer, nameEnd: number, end: number): Statement {
   const text = Buffer.from(buffer.subarray(nameEnd + 1, end))
   const statement = session.context.registry.acquire(text, session.client.parameters.meaning)
-  statement.setsParameters ??= setsParameters(text, 0, text.length)
+  if (statement.setsParameters === null) {
+    statement.setsParameters = setsParameters(text, 0, text.length)
+    statement.discards = statementKind(text, 0, text.length) === StatementKind.Discard
+  }
   return statement
 }
 

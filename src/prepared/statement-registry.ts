@@ -24,6 +24,8 @@ export class Statement {
   readonly textBytes: number
   /** Executing it may change session parameters without a tag that says so; null until somebody has looked. */
   setsParameters: boolean | null = null
+  /** DEALLOCATE ALL or DISCARD: until it is answered it is not certain which names exist. */
+  discards = false
   /** Clients' names and servers' entries that refer to it. */
   references = 0
   /** Those of clients alone. */

@@ -57,6 +57,8 @@ export function parameterChange(
   }
   for (const [name, value] of client.values) {
     if (server.get(name) === value || READ_ONLY_PARAMETERS.has(name)) continue
+    // "ISO" or "DMY" alone leaves the other half as the client before had it.
+    if (name === 'datestyle' && !value.includes(',')) statements.push('RESET DateStyle')
     settings.push(`pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`)
     if (!reported.has(name)) applied = applied.with(name, value)
   }

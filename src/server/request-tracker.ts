@@ -154,7 +154,8 @@ export class RequestTracker {
     if (endsBatch(reply)) {
       this.batch += 1
       this.batchOpen = false
-    } else if (reply !== Reply.CopyEnd) {
+    } else if (reply !== Reply.CopyEnd || (this.copyIn && this.head?.reply === Reply.Execute)) {
+      // Behind the end of a COPY a Sync must come: those before it were read as part of the data.
       this.batchOpen = true
     }
     return entry
@@ -202,6 +203,7 @@ export class RequestTracker {
       count += 1
     }
     if (others === 0) this.#dropBehindHead(count - 1)
+    if (syncs > 0 && !this.#endsLater()) this.batchOpen = true
     return { syncs, others, ended }
   }
 
@@ -212,6 +214,12 @@ export class RequestTracker {
       if (entry.batch === this.batch) return false
       if (!entry.isInjected) return true
     }
+    return false
+  }
+
+  /** A message that ends a batch was sent behind the oldest. */
+  #endsLater(): boolean {
+    for (let i = 1; i < this.#length; i++) if (endsBatch(this.at(i).reply)) return true
     return false
   }
 

@@ -132,6 +132,17 @@ export class Scene {
   }
 
   async reset(): Promise<void> {
+    // A backend whose client has gone may still be at work, and commit after the reset.
+    await eventually(
+      'every other backend to be gone',
+      async () =>
+        rows(
+          await this.#admin.query(
+            'SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+          ),
+        ),
+      (others) => others.length === 0,
+    )
     const reply = await this.#admin.query(RESET)
     expect(letters(reply).includes('E'), 'the tables could not be reset').toBe(false)
   }

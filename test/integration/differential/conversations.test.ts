@@ -12,7 +12,7 @@ import { MAX_CLIENTS } from '../../support/differential-vocabulary.ts'
  * makes it longer, POOLER_FUZZ_SEED repeats a failure.
  */
 
-const USUAL_MS = 5000
+const USUAL_RUNS = 30
 
 let scene: Scene
 
@@ -49,17 +49,17 @@ const transaction = (poolSize: fc.Arbitrary<number>) =>
   setups(poolSize).map((setup): Setup => ({ ...setup, mode: 'transaction' }))
 
 async function same(plays: fc.Arbitrary<Play>): Promise<void> {
-  const count = await checkFor(USUAL_MS, {
+  const count = await checkFor(USUAL_RUNS, {
     values: plays,
     problems: (play, again) => scene.play(play, again),
     smaller: smallerPlays,
     written: writtenPlay,
   })
-  expect(count).toBeGreaterThan(10)
+  expect(count).toBeGreaterThan(0)
 }
 
 describe('random conversations have the answers of PostgreSQL', () => {
-  test('for one client', { timeout: fuzzTimeout(USUAL_MS) }, async () => {
+  test('for one client', { timeout: fuzzTimeout() }, async () => {
     await same(
       fc.record({
         setup: setups(fc.constant(1)),
@@ -69,7 +69,7 @@ describe('random conversations have the answers of PostgreSQL', () => {
     )
   })
 
-  test('for clients that take turns', { timeout: fuzzTimeout(USUAL_MS) }, async () => {
+  test('for clients that take turns', { timeout: fuzzTimeout() }, async () => {
     await same(
       fc.record({
         setup: transaction(fc.constantFrom(1, 2)),
@@ -79,7 +79,7 @@ describe('random conversations have the answers of PostgreSQL', () => {
     )
   })
 
-  test('for clients at the same time', { timeout: fuzzTimeout(USUAL_MS) }, async () => {
+  test('for clients at the same time', { timeout: fuzzTimeout() }, async () => {
     await same(
       fc.record({
         setup: transaction(fc.constantFrom(1, 2)),

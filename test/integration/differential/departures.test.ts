@@ -11,7 +11,7 @@ import { checkFor, fuzzTimeout } from '../../support/differential-property.ts'
 import type { Setup } from '../../support/differential-scene.ts'
 import { Scene } from '../../support/differential-scene.ts'
 
-const USUAL_MS = 4000
+const USUAL_RUNS = 30
 
 let scene: Scene
 
@@ -31,13 +31,13 @@ const setup: fc.Arbitrary<Setup> = fc.record({
 })
 
 test('whoever leaves at whatever byte, the next client has the answers of PostgreSQL', {
-  timeout: fuzzTimeout(USUAL_MS),
+  timeout: fuzzTimeout(),
 }, async () => {
-  const count = await checkFor(USUAL_MS, {
+  const count = await checkFor(USUAL_RUNS, {
     values: departures(setup, conversation(1, 2, fc.constant(false)), conversation(0, 1, fc.constant(false))),
     problems: (departure, again) => playDeparture(scene, departure, again),
     smaller: smallerDepartures,
     written: writtenDeparture,
   })
-  expect(count).toBeGreaterThan(5)
+  expect(count).toBeGreaterThan(0)
 })

@@ -13,7 +13,7 @@ import { Scene } from '../../support/differential-scene.ts'
 import type { TestPooler } from '../../support/pooler.ts'
 import { RawClient } from '../../support/raw-client.ts'
 
-const USUAL_MS = 4000
+const USUAL_RUNS = 30
 /** Of memory that is still in use when all attackers are gone. */
 const MAX_GROWTH_BYTES = 64 * 1024 * 1024
 
@@ -37,16 +37,16 @@ afterAll(async () => {
 })
 
 test('a neighbour notices nothing of clients that send nonsense, and nothing is left of them', {
-  timeout: fuzzTimeout(USUAL_MS),
+  timeout: fuzzTimeout(),
 }, async () => {
   const before = inUse()
-  const count = await checkFor(USUAL_MS, {
+  const count = await checkFor(USUAL_RUNS, {
     values: attacks(conversation(1, 1, fc.constant(false))),
     problems: (list) => attackBeside(scene, pooler, neighbour, list),
     smaller: smallerAttacks,
     written: writtenAttacks,
   })
-  expect(count).toBeGreaterThan(5)
+  expect(count).toBeGreaterThan(0)
   expect(inUse() - before, 'bytes in use').toBeLessThan(MAX_GROWTH_BYTES)
   neighbour.end()
   await neighbour.closed()
