@@ -32,6 +32,8 @@ export async function startPooler(options: PoolerOptions): Promise<TestPooler> {
       listen_addr: '127.0.0.1',
       listen_port: 0,
       auth_type: 'trust',
+      // Only the tests of the delay wait for it.
+      auth_failure_delay: 0,
       ...options.pooler,
     },
     databases: { '*': { host, port }, ...options.databases },

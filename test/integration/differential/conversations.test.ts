@@ -12,7 +12,7 @@ import { MAX_CLIENTS } from '../../support/differential-vocabulary.ts'
  * makes it longer, POOLER_FUZZ_SEED repeats a failure.
  */
 
-const USUAL_RUNS = 30
+const USUAL_RUNS = 15
 
 let scene: Scene
 

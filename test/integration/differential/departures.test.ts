@@ -11,7 +11,7 @@ import { checkFor, fuzzTimeout } from '../../support/differential-property.ts'
 import type { Setup } from '../../support/differential-scene.ts'
 import { Scene } from '../../support/differential-scene.ts'
 
-const USUAL_RUNS = 30
+const USUAL_RUNS = 15
 
 let scene: Scene
 
