@@ -103,12 +103,12 @@ function handle(
 
 function execute(session: Session, server: ServerConnection): Verdict {
   const entry = server.tracker.push(Reply.Execute, ReplyAction.Forward)
-  const { unnamed } = session
-  const { boundName } = session
-  if (boundName === null ? unnamed?.discards : boundName.statement.discards) {
+  const { boundName, unnamed } = session
+  const executed = boundName === null ? unnamed : boundName.statement
+  if (executed?.discards) {
     noteDiscard(session, server)
     entry.effect = Effect.Discard
-    entry.name = boundName === null ? (unnamed?.deallocates ?? null) : null
+    if (executed === unnamed) entry.name = unnamed.deallocates
   }
   return Verdict.Forward
 }
