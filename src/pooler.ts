@@ -15,15 +15,8 @@ import {
   authQuerySource,
   usesAuthQuery,
 } from './config/auth-query-source.ts'
-import {
-  type Config,
-  type DatabaseConfig,
-  findDatabase,
-  poolMode,
-  poolSize,
-  queryWaitTimeout,
-  serverLifetime,
-} from './config/config.ts'
+import { type Config, type DatabaseConfig, findDatabase } from './config/config.ts'
+import { poolPolicy } from './config/pool-policy.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
 import { resolveSecrets } from './config/secret-source.ts'
 import { PoolerError, SqlState } from './errors.ts'
@@ -34,6 +27,7 @@ import { NodeTransport } from './net/node-transport.ts'
 import { TlsDirectory } from './net/tls-directory.ts'
 import type { BoundListener, Endpoint } from './net/transport.ts'
 import { Janitor } from './pool/janitor.ts'
+import { LocalBudget } from './pool/local-budget.ts'
 import { PoolDirectory } from './pool/pool-directory.ts'
 import { ServerPool } from './pool/server-pool.ts'
 import { StatementRegistry } from './prepared/statement-registry.ts'
@@ -71,6 +65,7 @@ export class Pooler {
   readonly #transport = new NodeTransport(this.#queue)
   readonly #registry = new StatementRegistry()
   readonly #janitor = new Janitor()
+  readonly #budget = new LocalBudget()
   readonly #pools = new PoolDirectory((database, user) => this.#createPool(database, user))
   #credentials = new Credentials(new Map())
   #authQueries: AuthQueries | null = null
@@ -176,7 +171,8 @@ export class Pooler {
     this.#stopping.abort()
     this.#janitor.stop()
     const listening = this.#listeners.map((listener) => listener.close())
-    this.#multiplexer?.stop(error)
+    this.#multiplexer?.close(error)
+    this.#multiplexer?.disconnect(error)
     this.#authQueries?.stop(error)
     await Promise.all([...this.#pools].map((pool) => pool.stop(error)))
     await Promise.all(listening)
@@ -230,32 +226,25 @@ export class Pooler {
     const database = findDatabase(config, databaseName)
     if (database === undefined)
       throw new PoolerError(SqlState.InvalidCatalogName, `database "${databaseName}" does not exist`)
-    const { server_connect_timeout, server_idle_timeout, server_login_retry, max_prepared_statements } =
-      config.pooler
-    const endpoint = this.#endpointOf(database)
-    const serverUser = database.user ?? user
+    const policy = poolPolicy(config, database, user)
     const target = {
-      endpoint,
+      endpoint: this.#endpointOf(database),
       dbname: database.dbname,
-      user: serverUser,
-      connectTimeoutMs: server_connect_timeout,
-      maxStatements: poolMode(config, database, user) === 'session' ? 0 : max_prepared_statements,
+      user,
+      connectTimeoutMs: policy.connectTimeoutMs,
+      maxStatements: policy.mode === 'session' ? 0 : config.pooler.max_prepared_statements,
     }
     // A database's own secret is made once and learns from no client.
     const own = database.password === undefined ? undefined : parseSecret(database.password)
     const open = async (signal: AbortSignal): Promise<ServerConnection> => {
-      const secret = own ?? (await this.#credentials.serverSecret(serverUser, databaseName))
+      const secret = own ?? (await this.#credentials.serverSecret(user, databaseName))
       return openServer({ ...target, secret }, this.#transport, this.#queue, this.#registry, signal)
     }
     return new ServerPool({
       database: databaseName,
       user,
-      endpoint,
-      size: poolSize(config, database, user),
-      waitTimeoutMs: queryWaitTimeout(config, database, user),
-      lifetimeMs: serverLifetime(config, database),
-      idleTimeoutMs: server_idle_timeout,
-      retryMs: server_login_retry,
+      policy,
+      budget: this.#budget,
       open,
       log: this.#log,
     })

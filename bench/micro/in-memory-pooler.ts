@@ -3,11 +3,13 @@ import { IdentMaps } from '../../src/auth/ident.ts'
 import { loginClock } from '../../src/auth/login-clock.ts'
 import { LoginPolicy } from '../../src/auth/login-policy.ts'
 import { LoginThrottle } from '../../src/auth/login-throttle.ts'
-import { buildConfig } from '../../src/config/config.ts'
+import { buildConfig, findDatabase } from '../../src/config/config.ts'
+import { poolPolicy } from '../../src/config/pool-policy.ts'
 import { createLogger } from '../../src/log.ts'
 import { Multiplexer } from '../../src/multiplexer/multiplexer.ts'
 import { FlushQueue } from '../../src/net/flush-queue.ts'
 import type { Connection, SocketHandler, Transport } from '../../src/net/transport.ts'
+import { LocalBudget } from '../../src/pool/local-budget.ts'
 import { PoolDirectory } from '../../src/pool/pool-directory.ts'
 import { ServerPool } from '../../src/pool/server-pool.ts'
 import { StatementRegistry } from '../../src/prepared/statement-registry.ts'
@@ -91,6 +93,8 @@ export class InMemoryPooler {
       pooler: { auth_type: 'trust' },
       databases: { '*': { host: '192.0.2.9' } },
     })
+    const database = findDatabase(config, 'bench')
+    if (database === undefined) throw new Error('every database is configured above')
     const endpoint = { host: '192.0.2.9', port: 5432 }
     const target = {
       endpoint,
@@ -103,12 +107,8 @@ export class InMemoryPooler {
     const pool = new ServerPool({
       database: 'bench',
       user: 'bench',
-      endpoint,
-      size: options.poolSize,
-      waitTimeoutMs: 0,
-      lifetimeMs: config.pooler.server_lifetime,
-      idleTimeoutMs: 0,
-      retryMs: 0,
+      policy: { ...poolPolicy(config, database, 'bench'), size: options.poolSize, waitTimeoutMs: 0 },
+      budget: new LocalBudget(),
       open: (signal) => openServer(target, transport, this.#queue, registry, signal),
       log,
     })

@@ -1,7 +1,10 @@
 import { bench, do_not_optimize, run, summary } from 'mitata'
+import { buildConfig, findDatabase } from '../../src/config/config.ts'
+import { poolPolicy } from '../../src/config/pool-policy.ts'
 import { createLogger } from '../../src/log.ts'
 import { FlushQueue } from '../../src/net/flush-queue.ts'
 import type { Connection } from '../../src/net/transport.ts'
+import { LocalBudget } from '../../src/pool/local-budget.ts'
 import { ServerPool } from '../../src/pool/server-pool.ts'
 import type { Lessee } from '../../src/server/lessee.ts'
 import { ServerConnection, type ServerHandler } from '../../src/server/server-connection.ts'
@@ -23,6 +26,16 @@ const noSocket: Connection = {
   remotePort: 0,
 }
 
+const NOBODY: ServerHandler = {
+  onServerMessage: () => {
+    throw new Error('a message for nobody')
+  },
+  onServerChunkEnd() {},
+  onServerRun() {},
+  onServerCongestion() {},
+  onServerClosed() {},
+}
+
 /** Takes what it gets, and tells whether it has one. */
 class Client implements Lessee {
   readonly patient = true
@@ -38,17 +51,16 @@ class Client implements Lessee {
 }
 
 function newPool(): ServerPool {
+  const config = buildConfig({ databases: { bench: {} } })
+  const database = findDatabase(config, 'bench')
+  if (database === undefined) throw new Error('the database is configured above')
   const queue = new FlushQueue()
   const pool: ServerPool = new ServerPool({
     database: 'bench',
     user: 'bench',
-    endpoint: { host: '127.0.0.1', port: 1 },
-    size: SIZE,
-    waitTimeoutMs: 0,
-    lifetimeMs: 3_600_000,
-    idleTimeoutMs: 0,
-    retryMs: 0,
-    open: async () => new ServerConnection(noSocket, queue, pool as ServerHandler, null),
+    policy: { ...poolPolicy(config, database, 'bench'), size: SIZE },
+    budget: new LocalBudget(),
+    open: async () => new ServerConnection(noSocket, queue, NOBODY, null),
     log: createLogger({ level: 'silent' }).log,
   })
   return pool

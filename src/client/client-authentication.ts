@@ -107,7 +107,6 @@ export class ClientAuthentication {
           throw new PoolerError(SqlState.InvalidCatalogName, `database "${client.database}" does not exist`)
         }
         this.#pending.leave()
-        client.leaveLogin()
         this.#context.authenticated(client, database)
         break
       }

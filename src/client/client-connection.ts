@@ -55,6 +55,8 @@ export class ClientConnection implements WireOwner, MessageHandler {
   startupParameters: ReadonlyMap<string, string> = new Map()
   /** The minor version of the protocol that is spoken with it. */
   protocolMinor = 0
+  /** The SQLSTATE of all errors of the pooler's own, where error_codes wants one for all. */
+  errorCode: string | undefined = undefined
   /** How it is encrypted, for logs and SHOW CLIENTS; null where it is not. */
   tls: TlsSession | null = null
 
@@ -110,7 +112,7 @@ export class ClientConnection implements WireOwner, MessageHandler {
     if (this.state === ClientState.Closed) return
     this.state = ClientState.Closed
     this.framer.stop()
-    if (error !== undefined) this.send(encodePoolerError(error))
+    if (error !== undefined) this.send(encodePoolerError(error, this.errorCode))
     this.wire.close()
     this.handler.onClientClosed(reason)
   }

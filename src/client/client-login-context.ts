@@ -16,13 +16,13 @@ export interface ClientLoginContext {
   readonly throttle: LoginThrottle
   /** TLS for clients; without it none is offered, whatever the settings say. */
   readonly tls?: { readonly clients: ClientTls | null }
-  /** True while more clients than max_client_conn are connected, this one included. */
-  isFull(): boolean
+  /** Throws a PoolerError while nobody may log in: more clients than max_client_conn, this one included; shutdown. */
+  checkRoom(): void
   /** Delivers a CancelRequest that came instead of a login; resolves when that is done, never rejects. */
   cancel(processId: number, secret: Buffer): Promise<void>
   /** The client is refused, for a reason that it may not be told in full. */
   refused(client: ClientConnection, error: PoolerError): void
-  /** The client is who it says and its database is known: it gets a session. */
+  /** The client is who it says and its database is known: it gets a session. Throws PoolerError if it cannot. */
   authenticated(client: ClientConnection, database: DatabaseConfig): void
   /** The client is gone before that. */
   closed(client: ClientConnection, reason: string): void

@@ -201,9 +201,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     if (message.minor > PROTOCOL_MINOR || message.protocolOptions.length > 0) {
       client.send(encodeNegotiateProtocolVersion(client.protocolMinor, message.protocolOptions))
     }
-    if (this.#context.isFull()) {
-      throw new PoolerError(SqlState.TooManyConnections, 'no more connections allowed (max_client_conn)')
-    }
+    this.#context.checkRoom()
     assert(this.#pending !== null, 'a connection that is one too many says nothing more')
     const refuse = (error: PoolerError): void => this.#refuse(error)
     this.#authentication = new ClientAuthentication(this.#context, client, this.#pending, refuse)

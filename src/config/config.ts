@@ -156,31 +156,3 @@ export function findDatabase(config: Config, name: string): DatabaseConfig | und
   if (fallback === undefined || ReservedNames.has(name)) return undefined
   return Object.freeze({ ...fallback, name, dbname: fallback.dbname ?? name })
 }
-
-/**
- * How many server connections the pool of this database and user may have: the user's pool_size, else the
- * database's, else default_pool_size. A configured 0 is unlimited: Infinity.
- */
-export function poolSize(config: Config, database: DatabaseConfig, userName: string): number {
-  const size = config.users.get(userName)?.pool_size ?? database.pool_size ?? config.pooler.default_pool_size
-  return size === 0 ? Number.POSITIVE_INFINITY : size
-}
-
-/** The pool mode of this database and user: the user's, else the database's, else that of [pooler]. */
-export function poolMode(config: Config, database: DatabaseConfig, userName: string): PoolMode {
-  return config.users.get(userName)?.pool_mode ?? database.pool_mode ?? config.pooler.pool_mode
-}
-
-/**
- * How long a client may wait for a server connection, in milliseconds: the user's query_wait_timeout,
- * else the database's, else that of [pooler]. 0 is for ever.
- */
-export function queryWaitTimeout(config: Config, database: DatabaseConfig, userName: string): number {
-  const user = config.users.get(userName)
-  return user?.query_wait_timeout ?? database.query_wait_timeout ?? config.pooler.query_wait_timeout
-}
-
-/** The age at which an unused server connection is closed, in milliseconds. 0 is after one use. */
-export function serverLifetime(config: Config, database: DatabaseConfig): number {
-  return database.server_lifetime ?? config.pooler.server_lifetime
-}

@@ -1,11 +1,11 @@
 /**
  * The rows of the table of settings about pools: when a server connection is shared, how many there are, how
- * long a client waits for one. Only settings.ts imports it.
+ * they are opened. Only settings.ts imports it.
  */
 import type { Setting } from './setting.ts'
 
-/** The longest delay that a timer of Node takes: 2^31 - 1 ms, about 24 days. */
-const LongestTimerMs = 2_147_483_647
+/** For times that are only ever compared with a clock. */
+const TenYearsMs = 10 * 365 * 24 * 3600 * 1000
 
 export const poolSettings = {
   pool_mode: {
@@ -68,24 +68,166 @@ export const poolSettings = {
       },
     },
   },
-  query_wait_timeout: {
-    type: 'time',
+  min_pool_size: {
+    type: 'integer',
     reloadable: true,
-    max: LongestTimerMs,
+    unit: 'server connections',
+    min: 0,
     in: {
       pooler: {
-        default: '120s',
-        doc: ['How long a client may wait for a server connection until it is refused. 0 means for ever.'],
+        default: 0,
+        doc: [
+          'How many server connections each pool keeps open although nobody needs them. A pool begins to do so',
+          'with its first client; that of a database with a forced "user" when the pooler starts.',
+        ],
       },
       database: {
-        otherwise: 'query_wait_timeout of [pooler]',
-        example: '30s',
-        doc: ['The query_wait_timeout of the clients of this database.'],
+        otherwise: 'min_pool_size of [pooler]',
+        example: 5,
+        doc: ['The min_pool_size of each pool of this database.'],
+      },
+    },
+  },
+  reserve_pool_size: {
+    type: 'integer',
+    reloadable: true,
+    unit: 'server connections',
+    min: 0,
+    in: {
+      pooler: {
+        default: 0,
+        doc: [
+          'How many server connections more than its size a pool may have while a client has been waiting for',
+          'longer than reserve_pool_timeout.',
+        ],
+      },
+      database: {
+        otherwise: 'reserve_pool_size of [pooler]',
+        example: 5,
+        doc: ['The reserve_pool_size of each pool of this database.'],
       },
       user: {
         otherwise: 'that of the database, then of [pooler]',
-        example: '30s',
-        doc: ['The query_wait_timeout of this user, in every database.'],
+        example: 2,
+        doc: ['The reserve_pool_size of each pool of this user.'],
+      },
+    },
+  },
+  reserve_pool_timeout: {
+    type: 'time',
+    reloadable: true,
+    max: TenYearsMs,
+    in: {
+      pooler: {
+        default: '5s',
+        doc: ['How long a client waits until its pool may use its reserve.'],
+      },
+    },
+  },
+  max_db_connections: {
+    type: 'integer',
+    reloadable: true,
+    unit: 'server connections',
+    min: 1,
+    zero: 'unlimited',
+    in: {
+      pooler: {
+        default: 0,
+        doc: [
+          'How many server connections all pools of one database may have together. Where this is the',
+          "bottleneck, a pool's idle connection is closed for another pool's waiting client, and the longest",
+          'waiting client of all comes first. 0 means unlimited.',
+        ],
+      },
+      database: {
+        otherwise: 'max_db_connections of [pooler]',
+        example: 50,
+        doc: ['The max_db_connections of this database. 0 means unlimited.'],
+      },
+    },
+  },
+  max_user_connections: {
+    type: 'integer',
+    reloadable: true,
+    unit: 'server connections',
+    min: 1,
+    zero: 'unlimited',
+    in: {
+      pooler: {
+        default: 0,
+        doc: [
+          'How many server connections one user may have in all databases together: the user that the pooler',
+          'logs in as at the server. 0 means unlimited.',
+        ],
+      },
+      user: {
+        otherwise: 'max_user_connections of [pooler]',
+        example: 50,
+        doc: ['The max_user_connections of this user. 0 means unlimited.'],
+      },
+    },
+  },
+  max_db_client_connections: {
+    type: 'integer',
+    reloadable: true,
+    unit: 'clients',
+    min: 1,
+    zero: 'unlimited',
+    in: {
+      pooler: {
+        default: 0,
+        doc: ['How many clients may be logged in to one database at the same time. 0 means unlimited.'],
+      },
+      database: {
+        otherwise: 'max_db_client_connections of [pooler]',
+        example: 500,
+        doc: ['The max_db_client_connections of this database. 0 means unlimited.'],
+      },
+    },
+  },
+  max_user_client_connections: {
+    type: 'integer',
+    reloadable: true,
+    unit: 'clients',
+    min: 1,
+    zero: 'unlimited',
+    in: {
+      pooler: {
+        default: 0,
+        doc: ['How many clients may be logged in as one user at the same time. 0 means unlimited.'],
+      },
+      user: {
+        otherwise: 'max_user_client_connections of [pooler]',
+        example: 500,
+        doc: ['The max_user_client_connections of this user. 0 means unlimited.'],
+      },
+    },
+  },
+  max_connecting: {
+    type: 'integer',
+    reloadable: true,
+    unit: 'server connections',
+    min: 1,
+    in: {
+      pooler: {
+        default: 5,
+        doc: [
+          'How many server connections each pool may be opening at the same time. More fill an empty pool',
+          'sooner and burden the server more while they log in. PgBouncer opens one at a time.',
+        ],
+      },
+    },
+  },
+  server_round_robin: {
+    type: 'boolean',
+    reloadable: true,
+    in: {
+      pooler: {
+        default: false,
+        doc: [
+          'true uses the server connection that was idle for longest first, so that all are used evenly; false',
+          'the one used last, so that the others may go after server_idle_timeout.',
+        ],
       },
     },
   },

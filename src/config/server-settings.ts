@@ -130,6 +130,34 @@ export const serverSettings = {
       },
     },
   },
+  server_check_delay: {
+    type: 'time',
+    reloadable: true,
+    max: TenYearsMs,
+    in: {
+      pooler: {
+        default: '30s',
+        doc: [
+          'A server connection that was not used for so long must answer server_check_query before a client',
+          'gets it. 0 means always.',
+        ],
+      },
+    },
+  },
+  server_check_query: {
+    type: 'string',
+    reloadable: true,
+    emptyAllowed: true,
+    in: {
+      pooler: {
+        default: '<empty>',
+        doc: [
+          'What a server connection must answer after server_check_delay. "<empty>" is a query without any',
+          'statement, the cheapest of all; an empty string turns the check off.',
+        ],
+      },
+    },
+  },
   server_reset_query: {
     type: 'string',
     reloadable: true,

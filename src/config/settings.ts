@@ -10,6 +10,7 @@ import { poolSettings } from './pool-settings.ts'
 import { secretSettings } from './secret-settings.ts'
 import { serverSettings } from './server-settings.ts'
 import type { HeldValue, Scope, Setting, WrittenValue } from './setting.ts'
+import { timeoutSettings } from './timeout-settings.ts'
 import { tlsSettings } from './tls-settings.ts'
 
 /** In the order of the example file. */
@@ -21,11 +22,26 @@ export const settings = {
   ...secretSettings,
   ...tlsSettings,
   ...poolSettings,
+  ...timeoutSettings,
   log_level: {
     type: 'enum',
     reloadable: true,
     values: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     in: { pooler: { default: 'info', doc: ['The least important lines that are still logged.'] } },
+  },
+  error_codes: {
+    type: 'enum',
+    reloadable: true,
+    values: ['postgresql', 'pgbouncer'],
+    in: {
+      pooler: {
+        default: 'postgresql',
+        doc: [
+          'The SQLSTATE of the pooler\'s own errors: "postgresql" sends what PostgreSQL would (53300, 57014, 57P01,',
+          '...), "pgbouncer" sends 08P01 with all of them. What a server says is passed on as it is.',
+        ],
+      },
+    },
   },
 } as const satisfies Record<string, Setting>
 

@@ -55,6 +55,16 @@ export function closeIfAnswered(session: Session): void {
   client.close(session.pendingError?.message ?? 'client closed the connection', session.pendingError)
 }
 
+/**
+ * Disconnects the client because of `error`, and cancels what its server is executing. Behind half a message of
+ * the server's the error would be read as the rest of it, so then the client is told nothing.
+ */
+export function failClient(session: Session, error: PoolerError): void {
+  const { client, server } = session
+  client.close(error.message, server?.framer.midMessage ? undefined : error)
+  if (session.server !== null) cancelDeparted(session, session.server)
+}
+
 /** The client has just gone. */
 export function startDeparture(session: Session, server: ServerConnection): void {
   const { tracker } = server
@@ -116,9 +126,8 @@ export function cleanUpServer(session: Session, server: ServerConnection): void 
 export function departureTick(session: Session, server: ServerConnection, nowMs: number): void {
   const elapsedMs = nowMs - session.leavingSinceMs
   if (elapsedMs > CANCEL_AFTER_MS && !session.cancelSent) {
-    session.cancelSent = true
     session.client.close('client closed the connection')
-    void session.context.cancelServer(session, server)
+    if (session.server !== null) cancelDeparted(session, session.server)
   }
   const tooMuch =
     session.phase === SessionPhase.Leaving &&
@@ -128,6 +137,13 @@ export function departureTick(session: Session, server: ServerConnection, nowMs:
       new PoolerError(SqlState.ConnectionFailure, 'the query of a client that has left would not end'),
     )
   }
+}
+
+/** Nobody waits for what the server is executing. */
+function cancelDeparted(session: Session, server: ServerConnection): void {
+  if (session.cancelSent || server.tracker.length === 0) return
+  session.cancelSent = true
+  void session.context.cancelServer(session, server)
 }
 
 /** The session owns nothing any more. */

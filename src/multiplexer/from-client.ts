@@ -75,8 +75,10 @@ function handle(
         return close(session, null, buffer, start, end)
       break
   }
+  if (session.requestSinceMs === 0) session.requestSinceMs = Date.now()
   const server = leaseServer(session)
   if (server === null) return Verdict.Hold
+  if (session.transactionSinceMs === 0) session.transactionSinceMs = Date.now()
   switch (type) {
     case FrontendType.Query:
       return query(session, server, buffer, start, end)
@@ -181,6 +183,7 @@ function noteDiscard(session: Session, server: ServerConnection): void {
 function answerCanceled(session: Session, type: number): Verdict {
   const { client } = session
   session.canceled = false
+  session.requestSinceMs = 0
   client.send(
     encodeErrorResponse({
       severity: 'ERROR',

@@ -5,7 +5,7 @@ import { commandTag } from '../protocol/responses.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, endsBatch, Reply } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
-import { abandonCopy, cleanUpServer, closeIfAnswered } from './departure.ts'
+import { abandonCopy, cleanUpServer, closeIfAnswered, failClient } from './departure.ts'
 import { isDone, releaseServer } from './leasing.ts'
 import { repeatBatch } from './repeat-batch.ts'
 import { errorResponse } from './server-errors.ts'
@@ -230,7 +230,10 @@ function readyForQuery(
   }
   if (head !== null && head.batch >= session.discardBatch) session.discarding = false
   if (session.resetSeen && tracker.length === 0) restoreStartupValues(session, server)
-  if (!injected) session.client.send(buffer, start, end)
+  if (!injected) {
+    session.client.send(buffer, start, end)
+    noteAnswered(session, server)
+  }
   emitSynthesised(session, server)
   if (head?.effect === Effect.Repeat) repeatBatch(session)
   if (tracker.length === 0 && saysMore(framer.typeAt(end))) server.usable = false
@@ -281,7 +284,19 @@ function afterReady(session: Session, server: ServerConnection): void {
     closeIfAnswered(session)
     return
   }
-  if (session.mode !== 'session' && isDone(session, server)) releaseServer(session, server)
+  if (!isDone(session, server)) return
+  const { draining } = session.context
+  if (session.mode !== 'session') releaseServer(session, server)
+  if (draining !== null) failClient(session, draining)
+}
+
+/** Sets the clocks of the timeouts: a batch is answered, and the next one, if it has been sent, begins now. */
+function noteAnswered(session: Session, server: ServerConnection): void {
+  const nowMs = Date.now()
+  const nextSinceMs = server.tracker.length > 0 ? nowMs : 0
+  session.answeredAtMs = nowMs
+  session.requestSinceMs = nextSinceMs
+  if (server.transactionStatus === TransactionStatus.Idle) session.transactionSinceMs = nextSinceMs
 }
 
 /** Notifications are for the client that listens, not for whoever has its server now. */

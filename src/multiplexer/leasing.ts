@@ -55,6 +55,14 @@ export function isDone(session: Session, server: ServerConnection): boolean {
   )
 }
 
+/** The client is welcomed, and nothing is asked for or open: it may be disconnected without harm. */
+export function isBetweenTransactions(session: Session): boolean {
+  const { phase, server, requestSinceMs, transactionSinceMs } = session
+  if (phase !== SessionPhase.Active) return phase === SessionPhase.Welcome && server === null
+  if (server !== null) return isDone(session, server)
+  return session.waiting || (requestSinceMs === 0 && transactionSinceMs === 0)
+}
+
 /** Gives the server back to its pool, where the longest waiter may get it in this very call. */
 export function releaseServer(session: Session, server: ServerConnection): void {
   detachServer(session, server)

@@ -4,27 +4,36 @@ import type { LoginThrottle } from '../auth/login-throttle.ts'
 import { ClientConnection } from '../client/client-connection.ts'
 import { ClientLogin } from '../client/client-login.ts'
 import type { ClientLoginContext } from '../client/client-login-context.ts'
-import { type Config, type DatabaseConfig, poolMode } from '../config/config.ts'
+import type { Config, DatabaseConfig } from '../config/config.ts'
+import { sessionLimits } from '../config/session-limits.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { TlsDirectory } from '../net/tls-directory.ts'
 import type { Connection, Transport } from '../net/transport.ts'
+import { Conditions } from '../pool/conditions.ts'
 import type { PoolDirectory } from '../pool/pool-directory.ts'
 import { NameRewriter } from '../prepared/rewrite.ts'
 import type { StatementRegistry } from '../prepared/statement-registry.ts'
 import { cancelRequest } from '../server/cancel-request.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { CancelKeys } from './cancel-keys.ts'
+import { ClientLimits } from './client-limits.ts'
+import { failClient } from './departure.ts'
 import { KnownParameters } from './known-parameters.ts'
+import { isBetweenTransactions } from './leasing.ts'
 import { Session, type SessionContext } from './session.ts'
 import { SessionHandler } from './session-handler.ts'
 
-/** What the Multiplexer is made of. */
-export interface MultiplexerParts {
+/** What a reload replaces. */
+export interface MultiplexerSettings {
   readonly config: Config
   readonly credentials: Credentials
   readonly policy: LoginPolicy
+}
+
+/** What the Multiplexer is made of. */
+export interface MultiplexerParts extends MultiplexerSettings {
   readonly throttle: LoginThrottle
   readonly tls?: TlsDirectory
   readonly pools: PoolDirectory
@@ -46,19 +55,25 @@ export class Multiplexer implements SessionContext {
   readonly knownParameters = new KnownParameters()
   readonly rewriter = new NameRewriter()
   readonly log: Logger
-  readonly resetQuery: string
+  /** Why clients are disconnected once they are in no transaction, and nobody logs in any more; null = served. */
+  draining: PoolerError | null = null
   readonly #parts: MultiplexerParts
+  #settings: MultiplexerSettings
   readonly #cancelKeys = new CancelKeys<Session>()
+  readonly #limits = new ClientLimits()
   readonly #loginContext: ClientLoginContext
   readonly #logins = new Set<ClientConnection>()
   readonly #sessions = new Map<Session, SessionHandler>()
+  readonly #conditions = new Conditions()
+  /** Why nobody logs in any more; null = clients are welcome. */
+  #closed: PoolerError | null = null
 
   constructor(parts: MultiplexerParts) {
     this.#parts = parts
+    this.#settings = parts
     this.registry = parts.registry
     this.log = parts.log
     this.#loginContext = this.#createLoginContext()
-    this.resetQuery = parts.config.pooler.server_reset_query
   }
 
   /** Connections of clients, logged in or not. */
@@ -66,23 +81,41 @@ export class Multiplexer implements SessionContext {
     return this.#logins.size + this.#sessions.size
   }
 
+  /** All logged-in clients. */
+  get sessions(): IterableIterator<Session> {
+    return this.#sessions.keys()
+  }
+
+  get resetQuery(): string {
+    return this.#settings.config.pooler.server_reset_query
+  }
+
+  /** A reload: logins from now on follow other settings, sessions get other timeouts. */
+  configure(settings: MultiplexerSettings): void {
+    this.#settings = settings
+    for (const session of this.#sessions.keys())
+      session.limits = sessionLimits(settings.config, session.client.user)
+  }
+
   /** A client has connected. */
   accept(connection: Connection): void {
-    const { config, queue, throttle } = this.#parts
-    if (this.#logins.size - throttle.waitingClients > config.pooler.max_client_conn) {
+    const { queue, throttle } = this.#parts
+    const { max_client_conn, error_codes } = this.#settings.config.pooler
+    if (this.#logins.size - throttle.waitingClients > max_client_conn) {
       // Whoever has not logged in yet is more than all that may: no answer is owed to a flood.
       connection.destroy()
       return
     }
     const login = new ClientLogin(this.#loginContext)
     const client = new ClientConnection(connection, queue, login)
+    if (error_codes === 'pgbouncer') client.errorCode = SqlState.ProtocolViolation
     this.#logins.add(client)
     login.start(client)
   }
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
-    const { client_login_timeout: timeoutMs } = this.#parts.config.pooler
+    const { client_login_timeout: timeoutMs } = this.#settings.config.pooler
     const isLate = (client: ClientConnection): boolean =>
       timeoutMs > 0 && nowMs - client.acceptedMs > timeoutMs
     for (const client of this.#logins) if (isLate(client)) client.handler.onClientError(loginTimeout())
@@ -92,11 +125,28 @@ export class Multiplexer implements SessionContext {
     }
   }
 
-  /** Closes every client. */
-  stop(error: PoolerError): void {
+  /** Nobody logs in any more, nor do those who have begun to. */
+  close(error: PoolerError): void {
+    this.#closed = error
     for (const client of [...this.#logins]) client.fail(error)
-    for (const { client } of [...this.#sessions.keys()]) client.fail(error)
     this.#parts.throttle.stop()
+  }
+
+  /** Disconnects clients as soon as they are in no transaction. */
+  drain(error: PoolerError): void {
+    this.draining = error
+    for (const session of [...this.#sessions.keys()])
+      if (isBetweenTransactions(session)) failClient(session, error)
+  }
+
+  /** Resolves when there is no client any more. */
+  untilEmpty(): Promise<void> {
+    return this.#conditions.until(() => this.clientCount === 0)
+  }
+
+  /** Disconnects every client, or those for which `matches` holds. */
+  disconnect(error: PoolerError, matches: (session: Session) => boolean = () => true): void {
+    for (const session of [...this.#sessions.keys()]) if (matches(session)) failClient(session, error)
   }
 
   addCancelKey(session: Session): { readonly processId: number; readonly secret: Buffer } {
@@ -106,10 +156,12 @@ export class Multiplexer implements SessionContext {
   async cancelServer(session: Session, server: ServerConnection): Promise<void> {
     const { transport, queue } = this.#parts
     const { pool } = session
-    if (server.cancelsInFlight >= MAX_CANCELS_IN_FLIGHT) return
+    const { endpoint } = server
+    if (endpoint === null || server.cancelsInFlight >= MAX_CANCELS_IN_FLIGHT) return
     const stillWanted = (): boolean =>
       session.server === server && server.tracker.length > 0 && !server.tracker.head?.isInjected
-    await cancelRequest(server, pool.endpoint, transport, queue, stillWanted)
+    const { cancel_wait_timeout } = this.#settings.config.pooler
+    await cancelRequest(server, endpoint, cancel_wait_timeout, transport, queue, stillWanted)
     pool.cancelDone(server)
   }
 
@@ -117,20 +169,27 @@ export class Multiplexer implements SessionContext {
     const { client, pool } = session
     this.#sessions.delete(session)
     this.#cancelKeys.remove(session)
+    this.#limits.leave(pool.database, client.user)
     this.log.info(
       { client: client.wire.peer, database: pool.database, user: client.user, reason },
       'client disconnected',
     )
+    this.#conditions.check()
   }
 
+  /** The client is who it says. Throws PoolerError where there is no place for it. */
   #startSession(client: ClientConnection, database: DatabaseConfig): void {
-    const { config, pools, log } = this.#parts
+    const { pools, log } = this.#parts
+    const { config } = this.#settings
+    if (pools.isDisabled(database.name))
+      throw new PoolerError(SqlState.CannotConnectNow, `database "${database.name}" is disabled`)
+    this.#limits.enter(config, database, client.user)
     this.#logins.delete(client)
-    const user = poolUser(config, database, client.user)
-    const pool = pools.get(database.name, user)
-    const mode = poolMode(config, database, user)
-    const tracksStatements = mode !== 'session' && config.pooler.max_prepared_statements > 0
-    const handler = new SessionHandler(new Session(client, pool, mode, tracksStatements, this))
+    client.leaveLogin()
+    const pool = pools.get(database.name, database.user ?? client.user)
+    const tracksStatements = pool.policy.mode !== 'session' && config.pooler.max_prepared_statements > 0
+    const limits = sessionLimits(config, client.user)
+    const handler = new SessionHandler(new Session(client, pool, limits, tracksStatements, this))
     this.#sessions.set(handler.session, handler)
     log.info({ client: client.wire.peer, database: database.name, user: client.user }, 'client connected')
     handler.start()
@@ -142,17 +201,34 @@ export class Multiplexer implements SessionContext {
     else await this.#sessions.get(session)?.cancel()
   }
 
-  #createLoginContext(): ClientLoginContext {
-    const { config, credentials, policy, throttle, tls } = this.#parts
+  /** Throws PoolerError where nobody may log in: 57P01 at the end, 53300 above max_client_conn. */
+  #checkRoom(): void {
+    if (this.#closed !== null) throw this.#closed
+    const { max_client_conn: limit } = this.#settings.config.pooler
     // Who only waits to hear that the password was wrong takes no place from anybody.
-    const isFull = (): boolean => this.clientCount - throttle.waitingClients > config.pooler.max_client_conn
+    const have = this.clientCount - this.#parts.throttle.waitingClients
+    if (have <= limit) return
+    throw new PoolerError(SqlState.TooManyConnections, 'no more connections allowed (max_client_conn)', {
+      detail: `${have - 1} clients are connected, and max_client_conn is ${limit}.`,
+    })
+  }
+
+  #createLoginContext(): ClientLoginContext {
+    const { throttle, tls } = this.#parts
+    const settings = (): MultiplexerSettings => this.#settings
     return {
-      config,
-      credentials,
-      policy,
+      get config() {
+        return settings().config
+      },
+      get credentials() {
+        return settings().credentials
+      },
+      get policy() {
+        return settings().policy
+      },
       throttle,
       ...(tls === undefined ? {} : { tls }),
-      isFull,
+      checkRoom: () => this.#checkRoom(),
       cancel: (processId, secret) => this.#cancel(processId, secret),
       refused: ({ wire, user, database }, { message, cause }) => {
         const why = cause instanceof Error ? cause.message : cause
@@ -162,14 +238,10 @@ export class Multiplexer implements SessionContext {
       closed: (client, reason) => {
         this.#logins.delete(client)
         this.log.debug({ client: client.wire.peer, user: client.user, reason }, 'login ended')
+        this.#conditions.check()
       },
     }
   }
-}
-
-/** With auth_type any a name counts for nothing: each that is made up must not open a pool of its own. */
-function poolUser(config: Config, database: DatabaseConfig, user: string): string {
-  return config.pooler.auth_type === 'any' ? (database.user ?? user) : user
 }
 
 function loginTimeout(): PoolerError {

@@ -5,11 +5,12 @@ import { FLUSH } from '../protocol/extended-query.ts'
 import type { Verdict } from '../protocol/framer.ts'
 import { Reply } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
-import { closeIfAnswered, departureTick, endSession, leave, startDeparture } from './departure.ts'
+import { closeIfAnswered, departureTick, endSession, failClient, leave, startDeparture } from './departure.ts'
 import { fromClient } from './from-client.ts'
 import { fromServer } from './from-server.ts'
-import { detachServer, isDone, releaseServer, takeServer } from './leasing.ts'
+import { detachServer, isBetweenTransactions, isDone, releaseServer, takeServer } from './leasing.ts'
 import { type Session, type SessionEvents, SessionPhase } from './session.ts'
+import { checkTimeouts } from './session-timeouts.ts'
 import { undo } from './settle.ts'
 import { continueWelcome, startWelcome } from './welcome.ts'
 
@@ -40,6 +41,9 @@ export class SessionHandler implements SessionEvents {
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
+    const { draining } = this.session.context
+    if (draining !== null && isBetweenTransactions(this.session)) failClient(this.session, draining)
+    checkTimeouts(this.session, nowMs)
     const { server, leavingSinceMs } = this.session
     if (server !== null && leavingSinceMs > 0) departureTick(this.session, server, nowMs)
   }
@@ -50,6 +54,7 @@ export class SessionHandler implements SessionEvents {
     const { server } = session
     if (session.waiting && session.phase === SessionPhase.Active) {
       session.waiting = false
+      session.notified = false
       session.pool.cancelWait(this)
       session.canceled = true
       session.client.state = ClientState.Active
@@ -64,6 +69,7 @@ export class SessionHandler implements SessionEvents {
   onLease(server: ServerConnection): void {
     const { session } = this
     session.waiting = false
+    session.notified = false
     takeServer(session, server)
     if (session.phase === SessionPhase.Welcome) {
       continueWelcome(session, server)

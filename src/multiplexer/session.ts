@@ -1,5 +1,6 @@
 import type { ClientConnection, ClientHandler } from '../client/client-connection.ts'
 import type { PoolMode } from '../config/config.ts'
+import type { SessionLimits } from '../config/session-limits.ts'
 import type { PoolerError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { ServerPool } from '../pool/server-pool.ts'
@@ -31,6 +32,8 @@ export interface SessionContext {
   readonly log: Logger
   /** server_reset_query, for session pooling; empty = none. */
   readonly resetQuery: string
+  /** Why clients are disconnected once they are in no transaction; null = they are served. */
+  readonly draining: PoolerError | null
   /** Invents the key data with which this session's queries can be canceled. */
   addCancelKey(session: Session): { readonly processId: number; readonly secret: Buffer }
   /** Sends a CancelRequest for what `server` is executing for `session`; never rejects. */
@@ -51,6 +54,8 @@ export class Session {
   readonly client: ClientConnection
   readonly pool: ServerPool
   readonly mode: PoolMode
+  /** Timeouts of the client; a reload replaces them. */
+  limits: SessionLimits
   readonly context: SessionContext
   /** The client's names; null where statements are not tracked. */
   readonly statements: ClientStatements | null
@@ -92,6 +97,14 @@ export class Session {
   pendingError: PoolerError | undefined = undefined
   /** Terminate has been received: whatever follows is ignored. */
   terminated = false
+  /** When what the server is to answer now was asked for, the wait for a server included; 0 = nothing is asked. */
+  requestSinceMs = 0
+  /** When the transaction began; 0 = there is none. */
+  transactionSinceMs = 0
+  /** When the last answer was complete: since then the client does nothing, unless it has asked for more. */
+  answeredAtMs = Date.now()
+  /** The client has been told that it is in the queue. */
+  notified = false
   /** When the client sent FIN or was closed; 0 = not yet. */
   leavingSinceMs = 0
   /** Bytes that the server had sent by then. */
@@ -103,13 +116,14 @@ export class Session {
   constructor(
     client: ClientConnection,
     pool: ServerPool,
-    mode: PoolMode,
+    limits: SessionLimits,
     tracksStatements: boolean,
     context: SessionContext,
   ) {
     this.client = client
     this.pool = pool
-    this.mode = mode
+    this.limits = limits
+    this.mode = pool.policy.mode
     this.context = context
     this.source = client.framer
     pool.sessions += 1

@@ -2,18 +2,18 @@ import { setMaxListeners } from 'node:events'
 import genericPool, { type Factory, type Options, type Pool } from 'generic-pool'
 import type { ServerConnection } from '../server/server-connection.ts'
 
-/** What decides about the connections of one pool. Times in milliseconds. */
+/** What decides about the connections of one pool. */
 export interface LifecycleOptions {
-  /** Most connections at any time, those being opened included. */
-  readonly max: number
-  /** server_idle_timeout; 0 = never. */
-  readonly idleTimeoutMs: number
+  /** Asked right before each new connection: false = there must be none now. */
+  readonly permit: () => boolean
+  /** The connection for which permission was given is gone, or was never opened. */
+  readonly gone: () => void
   /** Opens a connection; the signal aborts when the lifecycle is stopped. */
   readonly open: (signal: AbortSignal) => Promise<ServerConnection>
-  /** Closes a connection that is evicted or found unusable. */
-  readonly close: (server: ServerConnection) => void
-  /** False: the connection is to be replaced (lifetime over, socket gone). */
-  readonly mayLive: (server: ServerConnection) => boolean
+  /** Why a parked connection has to go; null = it may stay. */
+  readonly retireReason: (server: ServerConnection) => string | null
+  /** Closes a parked connection. */
+  readonly retire: (server: ServerConnection, reason: string) => void
 }
 
 /**
@@ -40,26 +40,33 @@ interface Evictor {
 }
 
 const EVICTION_INTERVAL_MS = 1000
+/** generic-pool's maximum is fixed for its life, ours is not: permit() is what counts. No machine has as many ports. */
+const NO_MAXIMUM = 65_536
+/** Why an acquire has brought nothing although nothing has failed. */
+const NOT_PERMITTED = Symbol('not permitted')
 
 /**
- * ConnectionLifecycle: which server connections of one pool exist at all. It wraps generic-pool, which
- * creates them up to the limit, keeps the parked ones, and evicts those idle for too long; ServerPool keeps
- * the ones in use borrowed and decides who gets them.
+ * ConnectionLifecycle: which server connections of one pool exist at all. It wraps generic-pool, which creates
+ * them, keeps the parked ones and evicts those whose time has come; ServerPool keeps the ones in use borrowed and
+ * decides who gets them.
  */
 export class ConnectionLifecycle {
   readonly #pool: Pool<Slot>
   readonly #slots = new Map<ServerConnection, Slot>()
+  readonly #parked = new Set<ServerConnection>()
+  readonly #options: LifecycleOptions
   readonly #stopped = new AbortController()
+  #creating = 0
 
   constructor(options: LifecycleOptions) {
+    this.#options = options
     // Every connection being opened listens to it.
     setMaxListeners(0, this.#stopped.signal)
     const { Pool: GenericPool, Deque, PriorityQueue } = genericPool as unknown as GenericPoolParts
+    const isGone = ({ server }: Slot): boolean => server === null || !this.#slots.has(server)
     class ServerEvictor implements Evictor {
-      evict(_config: unknown, resource: { readonly obj: Slot }): boolean {
-        const { server } = resource.obj
-        if (server === null || !options.mayLive(server)) return true
-        return options.idleTimeoutMs > 0 && Date.now() - server.idleSinceMs > options.idleTimeoutMs
+      evict(_config: unknown, { obj }: { readonly obj: Slot }): boolean {
+        return isGone(obj) || (obj.server !== null && options.retireReason(obj.server) !== null)
       }
     }
     this.#pool = new GenericPool(
@@ -67,65 +74,86 @@ export class ConnectionLifecycle {
       Deque,
       PriorityQueue,
       {
-        create: () => this.#create(options),
-        validate: ({ server }) => Promise.resolve(server === null || options.mayLive(server)),
+        create: () => this.#create(),
+        validate: (slot) =>
+          Promise.resolve(
+            slot.server === null || (!isGone(slot) && options.retireReason(slot.server) === null),
+          ),
         destroy: ({ server }) => {
-          if (server !== null) {
-            this.#slots.delete(server)
-            options.close(server)
-          }
+          if (server !== null && this.#slots.has(server))
+            options.retire(server, options.retireReason(server) ?? 'pool is not used any more')
           return Promise.resolve()
         },
       },
       {
-        max: options.max,
+        max: NO_MAXIMUM,
         min: 0,
         fifo: false,
         testOnBorrow: true,
         evictionRunIntervalMillis: EVICTION_INTERVAL_MS,
-        numTestsPerEvictionRun: options.max,
+        numTestsPerEvictionRun: NO_MAXIMUM,
       },
     )
   }
 
-  /** Connections that exist: in use, warm, parked; not those being opened. */
+  /** Connections that exist, and those being opened. */
   get size(): number {
+    return this.#slots.size + this.#creating
+  }
+
+  /** Connections that exist: in use, warm, parked. */
+  get servers(): IterableIterator<ServerConnection> {
+    return this.#slots.keys()
+  }
+
+  /** How many those are. */
+  get established(): number {
     return this.#slots.size
   }
 
-  get max(): number {
-    return this.#pool.max
+  /** Connections that nobody has borrowed. */
+  get parked(): ReadonlySet<ServerConnection> {
+    return this.#parked
   }
 
-  /** Connections that are not parked. */
-  get borrowed(): number {
-    return this.#pool.borrowed
-  }
-
-  /** A parked connection, or a new one. Rejects with what `open` rejected with. */
-  async acquire(): Promise<ServerConnection> {
+  /**
+   * A parked connection, or a new one; null where there is none and permission for a new one was not given.
+   * Rejects with what `open` rejected with.
+   */
+  async acquire(): Promise<ServerConnection | null> {
     const slot = await this.#pool.acquire()
-    if (slot.server !== null) return slot.server
+    if (slot.server !== null && this.#slots.has(slot.server)) {
+      this.#parked.delete(slot.server)
+      return slot.server
+    }
     void Promise.resolve(this.#pool.destroy(slot))
+    // It was closed while generic-pool looked at it.
+    if (slot.server !== null) return this.acquire()
+    if (slot.failure === NOT_PERMITTED) return null
     throw slot.failure
   }
 
   /** Parks a connection that nobody needs at the moment. */
   park(server: ServerConnection): void {
     const slot = this.#slots.get(server)
-    if (slot !== undefined) void Promise.resolve(this.#pool.release(slot))
+    if (slot === undefined) return
+    this.#parked.add(server)
+    void Promise.resolve(this.#pool.release(slot))
   }
 
-  /** Takes a connection out for good and closes it; a parked one goes with the next eviction run. */
-  destroy(server: ServerConnection): void {
+  /** A connection is closed. The empty slot of a parked one stays in generic-pool until it looks at it. */
+  forget(server: ServerConnection): void {
     const slot = this.#slots.get(server)
-    if (slot !== undefined && this.#pool.isBorrowedResource(slot))
-      void Promise.resolve(this.#pool.destroy(slot))
+    if (slot === undefined) return
+    this.#slots.delete(server)
+    this.#parked.delete(server)
+    if (this.#pool.isBorrowedResource(slot)) void Promise.resolve(this.#pool.destroy(slot))
+    this.#options.gone()
   }
 
   /**
    * Gives up the connections being opened and closes the parked ones. Resolves when the borrowed ones have
-   * been destroyed, too.
+   * been forgotten, too.
    */
   async stop(): Promise<void> {
     this.#stopped.abort()
@@ -133,13 +161,18 @@ export class ConnectionLifecycle {
     await this.#pool.clear()
   }
 
-  async #create(options: LifecycleOptions): Promise<Slot> {
+  async #create(): Promise<Slot> {
+    if (!this.#options.permit()) return { server: null, failure: NOT_PERMITTED }
+    this.#creating += 1
     try {
-      const server = await options.open(this.#stopped.signal)
+      const server = await this.#options.open(this.#stopped.signal)
+      this.#creating -= 1
       const slot = { server }
       this.#slots.set(server, slot)
       return slot
     } catch (failure) {
+      this.#creating -= 1
+      this.#options.gone()
       return { server: null, failure }
     }
   }

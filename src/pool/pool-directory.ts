@@ -1,37 +1,103 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import type { ServerPool } from './server-pool.ts'
 
-/** PoolDirectory: every ServerPool by (database, user); a pool is created for its first client and forgotten some
- * time after its last. */
+/**
+ * PoolDirectory: every ServerPool by (database, user), and which databases are paused or disabled, whether they
+ * have a pool or not. A pool is created for its first client and forgotten some time after its last.
+ */
 export class PoolDirectory {
   readonly #create: (database: string, user: string) => ServerPool
   readonly #pools = new Map<string, ServerPool>()
+  /** Pools that new clients do not get any more: they end with their last client. */
+  readonly #retired = new Set<ServerPool>()
+  readonly #disabled = new Set<string>()
+  readonly #paused = new Set<string>()
+  #allPaused = false
 
   constructor(create: (database: string, user: string) => ServerPool) {
     this.#create = create
   }
 
+  /** `user` is the one at the server: that of the database, if it forces one, else the client's. */
   get(database: string, user: string): ServerPool {
-    const key = JSON.stringify([database, user])
+    const key = keyOf(database, user)
     let pool = this.#pools.get(key)
     if (pool === undefined) {
       pool = this.#create(database, user)
+      if (this.isPaused(database)) pool.pause()
       this.#pools.set(key, pool)
     }
     return pool
   }
 
+  /** The pools of one database, or all. */
+  of(database: string | undefined): ServerPool[] {
+    return [...this].filter((pool) => database === undefined || pool.database === database)
+  }
+
+  /** New clients get a new pool of this name, because what this one does can not be changed while it has clients. */
+  retire(pool: ServerPool): void {
+    const key = keyOf(pool.database, pool.user)
+    if (this.#pools.get(key) === pool) this.#pools.delete(key)
+    this.#retired.add(pool)
+  }
+
+  isPaused(database: string): boolean {
+    return this.#allPaused || this.#paused.has(database)
+  }
+
+  /** All databases are paused. */
+  get allPaused(): boolean {
+    return this.#allPaused
+  }
+
+  get somePaused(): boolean {
+    return this.#allPaused || this.#paused.size > 0
+  }
+
+  pause(database: string | undefined): void {
+    if (database === undefined) this.#allPaused = true
+    else this.#paused.add(database)
+    for (const pool of this.of(database)) pool.pause()
+  }
+
+  /** Without a name, databases that were paused one by one go on, too. */
+  resume(database: string | undefined): void {
+    if (database === undefined) {
+      this.#allPaused = false
+      this.#paused.clear()
+    } else this.#paused.delete(database)
+    for (const pool of this.of(database)) if (!this.isPaused(pool.database)) pool.resume()
+  }
+
+  isDisabled(database: string): boolean {
+    return this.#disabled.has(database)
+  }
+
+  /** A disabled database takes no new clients. */
+  setDisabled(database: string, disabled: boolean): void {
+    if (disabled) this.#disabled.add(database)
+    else this.#disabled.delete(database)
+  }
+
   /** Called by the janitor: forgets the pools that nobody uses. */
   tick(nowMs: number): void {
-    for (const [key, pool] of this.#pools) {
+    for (const pool of this) {
       pool.tick(nowMs)
-      if (!pool.isForgettable) continue
-      this.#pools.delete(key)
+      const isRetired = this.#retired.has(pool)
+      if (isRetired ? pool.sessions > 0 : !pool.isForgettable) continue
+      this.#retired.delete(pool)
+      if (!isRetired) this.#pools.delete(keyOf(pool.database, pool.user))
       void pool.stop(new PoolerError(SqlState.AdminShutdown, 'pool is not used any more'))
     }
   }
 
-  [Symbol.iterator](): Iterator<ServerPool> {
-    return this.#pools.values()
+  *[Symbol.iterator](): Generator<ServerPool> {
+    yield* this.#pools.values()
+    yield* this.#retired
   }
+}
+
+function keyOf(database: string, user: string): string {
+  return JSON.stringify([database, user])
 }

@@ -1,89 +1,87 @@
+import type { PoolPolicy } from '../config/pool-policy.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import type { Endpoint } from '../net/transport.ts'
 import type { Statement } from '../prepared/statement-registry.ts'
-import { readErrorFields } from '../protocol/error-response.ts'
-import { Verdict } from '../protocol/framer.ts'
-import { BackendType, backendTypeName, HEADER_BYTES } from '../protocol/message-type.ts'
 import type { Lessee } from '../server/lessee.ts'
 import type { ParameterSet } from '../server/parameter-set.ts'
-import type { ServerConnection, ServerHandler } from '../server/server-connection.ts'
+import type { ServerConnection } from '../server/server-connection.ts'
 import { ServerState } from '../server/server-state.ts'
-import { ConnectionLifecycle } from './connection-lifecycle.ts'
+import { Conditions } from './conditions.ts'
+import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
+import { IdleServerHandler } from './idle-server-handler.ts'
+import { IdleServers } from './idle-servers.ts'
+import { usedUpReason, wantsReplacement } from './server-age.ts'
+import { ServerChecks } from './server-checks.ts'
+import { ServerSupply } from './server-supply.ts'
 import { WaitQueue } from './wait-queue.ts'
+import { waitTimeoutError } from './wait-timeout-error.ts'
 
-/** What makes a pool. Times in milliseconds. */
+/** What makes a pool. */
 export interface ServerPoolOptions {
   readonly database: string
+  /** Who the pooler logs in as at the server. */
   readonly user: string
-  readonly endpoint: Endpoint
-  /** pool_size; may be Infinity. */
-  readonly size: number
-  /** query_wait_timeout; 0 = for ever. */
-  readonly waitTimeoutMs: number
-  /** server_lifetime; 0 = one lease. */
-  readonly lifetimeMs: number
-  /** server_idle_timeout; 0 = never. */
-  readonly idleTimeoutMs: number
-  /** server_login_retry: pause after a failed login. */
-  readonly retryMs: number
+  readonly policy: PoolPolicy
+  readonly budget: ConnectionBudget
   readonly open: (signal: AbortSignal) => Promise<ServerConnection>
   readonly log: Logger
 }
 
-/** generic-pool takes no infinite maximum; no machine has as many ports. */
-const UNLIMITED = 65_536
-/** Classes of SQLSTATE that go by: connection exceptions, too few resources, operator intervention (start, stop). */
-const PASSING_TROUBLE = new Set(['08', '53', '57'])
-/** A warm server unused for so long is parked, where server_idle_timeout applies. */
-const PARK_AFTER_MS = 1000
-/** An attempt to connect is repeated sooner than a refused login: a restart takes a second, not fifteen. */
-const RECONNECT_MS = 1000
-
 /**
- * ServerPool: the servers of one (database, user) and who gets the next one. It is the handler of its idle
- * servers and owns the warm stack and the queue of waiters; which connections exist is the business of its
- * ConnectionLifecycle.
+ * ServerPool: the servers of one (database, user) and who gets the next one. It owns the warm stack, the queue of
+ * waiters, the checks under way and the generation; which connections exist is the business of its ServerSupply.
  *
- *   lease()  warm stack (last in, first out) -> parked or new connection -> queue
- *   release() longest waiter -> warm stack
+ *   lease()   warm stack (last in, first out) -> check, parked or new connection -> queue
+ *   release() longest waiter -> warm stack; or closed: paused, old, of an earlier generation, owed to another pool
  */
-export class ServerPool implements ServerHandler {
+export class ServerPool implements BudgetMember {
   readonly database: string
   readonly user: string
-  readonly endpoint: Endpoint
-  readonly #options: ServerPoolOptions
-  readonly #lifecycle: ConnectionLifecycle
-  readonly #warm: ServerConnection[] = []
+  readonly #log: Logger
+  readonly #budget: ConnectionBudget
+  readonly #supply: ServerSupply
+  readonly #idleHandler: IdleServerHandler
+  readonly #idle: IdleServers
   readonly #waiters = new WaitQueue()
-  /** Servers that are leased, or on their way back. */
+  /** Servers that are leased. */
   readonly #active = new Set<ServerConnection>()
+  readonly #checks = new ServerChecks()
+  readonly #conditions = new Conditions()
   /** Statements that a server of this pool has accepted: a Parse of one needs no server. */
-  readonly knownStatements = new WeakSet<Statement>()
+  knownStatements = new WeakSet<Statement>()
   /** Sessions that belong to it, with a server or without. */
   sessions = 0
-  #acquiring = 0
-  #stopping = false
-  /** Why the last attempt to open a connection failed; null after a success. */
-  #failure: PoolerError | null = null
-  /** No connection is opened before this. */
-  #retryAtMs = 0
   /** The parameters of the newest login, for the welcome of clients; null before the first. */
   welcome: { readonly parameters: ParameterSet; readonly reported: ReadonlyMap<string, string> } | null = null
+  #policy: PoolPolicy
+  #generation = 0
+  #renewReason = ''
+  #paused = false
+  #stopping = false
 
-  constructor(options: ServerPoolOptions) {
-    this.database = options.database
-    this.user = options.user
-    this.endpoint = options.endpoint
-    this.#options = options
-    this.#lifecycle = new ConnectionLifecycle({
-      max: Math.min(options.size, UNLIMITED),
-      idleTimeoutMs: options.idleTimeoutMs,
-      open: (signal) => this.#open(signal),
-      close: (server) =>
-        server.close(new PoolerError(SqlState.AdminShutdown, 'server connection is retired')),
-      mayLive: (server) => this.#mayLive(server),
+  constructor({ database, user, policy, budget, open, log }: ServerPoolOptions) {
+    this.database = database
+    this.user = user
+    this.#policy = policy
+    this.#budget = budget
+    this.#log = log
+    this.#idleHandler = new IdleServerHandler(this.#name, log, (server, error) =>
+      this.onServerClosed(server, error),
+    )
+    this.#supply = new ServerSupply({
+      name: this.#name,
+      member: this,
+      budget,
+      log,
+      policy: () => this.#policy,
+      wanted: () => !this.#paused && !this.#stopping,
+      open: (signal) => this.#open(open, signal),
+      retireReason: (server) => this.#retireReason(server),
+      retire: (server, reason) => this.#retire(server, reason),
+      supplied: (server) => this.#supplied(server),
+      failed: (error, goesBy) => this.#refuseAfter(error, goesBy),
     })
+    this.#idle = new IdleServers(this.#supply)
   }
 
   /** Servers that are leased at the moment. */
@@ -93,21 +91,47 @@ export class ServerPool implements ServerHandler {
 
   /** Connections that exist, used or not. */
   get size(): number {
-    return this.#lifecycle.size
+    return this.#supply.established
   }
 
   get waiting(): number {
     return this.#waiters.length
   }
 
+  /** Servers that are asked server_check_query. */
+  get tested(): number {
+    return this.#checks.size
+  }
+
+  get paused(): boolean {
+    return this.#paused
+  }
+
+  get policy(): PoolPolicy {
+    return this.#policy
+  }
+
+  get opening(): number {
+    return this.#supply.opening
+  }
+
+  /** Since when its longest waiter waits for more than a RESUME; Infinity without one. */
+  get waitingSinceMs(): number {
+    return this.#paused ? Number.POSITIVE_INFINITY : this.#waiters.oldestSinceMs
+  }
+
+  get spare(): ServerConnection | undefined {
+    return this.size > this.#policy.minSize ? this.#idle.coldest : undefined
+  }
+
   /** Nobody would miss it. */
   get isForgettable(): boolean {
-    return this.sessions === 0 && this.size === 0 && this.waiting === 0 && this.#acquiring === 0
+    return this.sessions === 0 && this.waiting === 0 && this.#supply.isEmpty && this.#policy.minSize === 0
   }
 
   /** Why there is no server now and will be none before the next attempt; null while there is hope. */
   get outage(): PoolerError | null {
-    return this.#lifecycle.size === 0 && Date.now() < this.#retryAtMs ? this.#failure : null
+    return this.#supply.outage
   }
 
   /**
@@ -115,14 +139,13 @@ export class ServerPool implements ServerHandler {
    * The lessee becomes the server's handler in the call that gives it the server.
    */
   lease(lessee: Lessee): ServerConnection | undefined {
-    const server = this.#warm.pop()
+    const server = this.#idle.take(this.#policy.roundRobin)
     if (server !== undefined) {
-      this.#active.add(server)
-      server.state = ServerState.Active
-      return server
+      if (!this.#checks.isDue(server, this.#policy)) return this.#give(server)
+      this.#checks.start(server, this.#policy, this)
     }
     this.#waiters.push(lessee, Date.now())
-    this.#openForWaiters()
+    this.#serveWaiters()
     return undefined
   }
 
@@ -136,19 +159,11 @@ export class ServerPool implements ServerHandler {
    * call. A server with a CancelRequest under way waits for that: the cancel must not hit the next client.
    */
   release(server: ServerConnection): void {
-    server.handler = this
-    server.idleSinceMs = Date.now()
+    this.#active.delete(server)
+    this.#idleHandler.take(server)
     if (server.state === ServerState.Closed) return
-    if (server.cancelsInFlight > 0 && server.usable) {
-      server.state = ServerState.BeingCanceled
-      return
-    }
-    if (!this.#mayLive(server) || this.#stopping) {
-      server.state = ServerState.Idle
-      server.close(new PoolerError(SqlState.AdminShutdown, 'server connection is retired'))
-      return
-    }
-    this.#offer(server)
+    if (server.cancelsInFlight > 0 && server.usable) server.state = ServerState.BeingCanceled
+    else this.#offer(server)
   }
 
   /** A CancelRequest for `server` is through. */
@@ -158,175 +173,192 @@ export class ServerPool implements ServerHandler {
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
-    const { waitTimeoutMs } = this.#options
-    if (waitTimeoutMs > 0) {
-      for (const lessee of this.#waiters.shiftOlderThan(nowMs - waitTimeoutMs)) {
-        lessee.onLeaseRefused(
-          new PoolerError(SqlState.CannotConnectNow, 'query_wait_timeout', { cause: this.#failure }),
-        )
-      }
-    }
-    // The stack is in order of last use: the coldest servers are at its bottom.
-    let cold = 0
-    while (
-      cold < this.#warm.length &&
-      nowMs - (this.#warm[cold] as ServerConnection).idleSinceMs > PARK_AFTER_MS
-    ) {
-      cold += 1
-    }
-    for (const server of this.#warm.splice(0, cold)) this.#lifecycle.park(server)
-    this.#openForWaiters()
+    this.#refuseLate(nowMs)
+    this.#idle.park(nowMs)
+    this.#checks.tick(nowMs, this.#policy)
+    if (!this.#paused && !this.#stopping) this.#supply.tick(nowMs)
+    this.#serveWaiters()
+    // The reserve is not needed any more, or a reload has made the pool smaller.
+    const surplus = this.size > this.#policy.size && this.waiting === 0 ? this.#idle.coldest : undefined
+    if (surplus !== undefined) this.#retire(surplus, 'more connections than pool_size')
+    this.#conditions.check()
   }
 
-  /** Refuses the waiters, closes idle servers, and closes the others as they come back. */
+  /** A reload: other limits and times from now on. Connections beyond a smaller limit go as they fall idle. */
+  configure(policy: PoolPolicy): void {
+    this.#policy = policy
+    this.#serveWaiters()
+  }
+
+  /** No server is leased and none is kept until resume(): PAUSE. Those in use are closed as they come back. */
+  pause(): void {
+    this.#paused = true
+    for (const server of this.#idle.all) this.#retire(server, 'pause')
+    this.#conditions.check()
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#supply.retryNow()
+    this.#serveWaiters()
+  }
+
+  /** Paused, and every server closed at once, in use or not: KILL. */
+  kill(error: PoolerError): void {
+    this.#paused = true
+    for (const server of [...this.#supply.servers]) server.close(error)
+  }
+
+  /** Another generation: idle servers are closed now, those in use as they come back. RECONNECT, changed settings. */
+  renew(reason: string): void {
+    this.#generation += 1
+    this.#renewReason = reason
+    this.welcome = null
+    this.knownStatements = new WeakSet()
+    this.#supply.retryNow()
+    for (const server of this.#idle.all) this.#retire(server, reason)
+    this.#serveWaiters()
+  }
+
+  /** Some server of an earlier generation is still in use. */
+  get isRenewing(): boolean {
+    return [...this.#supply.servers].some(({ generation }) => generation !== this.#generation)
+  }
+
+  /** Resolves when `condition` holds, which is looked at whenever a server goes and at each tick. */
+  until(condition: () => boolean): Promise<void> {
+    return this.#conditions.until(condition)
+  }
+
+  /** Refuses the waiters and closes all servers. */
   async stop(error: PoolerError): Promise<void> {
     this.#stopping = true
     for (const lessee of this.#waiters.takeWhere(() => true)) lessee.onLeaseRefused(error)
-    for (const server of this.#warm.splice(0)) server.close(error)
-    for (const server of [...this.#active]) server.close(error)
-    await this.#lifecycle.stop()
+    for (const server of [...this.#supply.servers]) server.close(error)
+    this.#budget.leave(this)
+    await this.#supply.stop()
   }
 
-  onServerMessage(
-    server: ServerConnection,
-    type: number,
-    _total: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): Verdict {
-    const { log } = this.#options
-    switch (type) {
-      case BackendType.ParameterStatus:
-        server.noteParameter(buffer, start, end)
-        break
-      case BackendType.NoticeResponse:
-      case BackendType.NotificationResponse:
-        log.debug({ pool: this.#name, message: backendTypeName(type) }, 'message of an idle server dropped')
-        break
-      case BackendType.ErrorResponse: {
-        const { sqlState, message } = readErrorFields(buffer, start + HEADER_BYTES, end)
-        server.close(new PoolerError(sqlState ?? SqlState.ConnectionFailure, message ?? 'error while idle'))
-        break
-      }
-      default:
-        throw new PoolerError(SqlState.ProtocolViolation, `unexpected ${backendTypeName(type)} while idle`)
-    }
-    return Verdict.Drop
+  giveUp(server: ServerConnection): void {
+    this.#retire(server, 'another pool needs its place')
   }
 
-  onServerRun(): void {
-    throw new PoolerError(SqlState.ProtocolViolation, 'unexpected data while idle')
-  }
-
-  onServerChunkEnd(): void {}
-
-  onServerCongestion(): void {}
-
-  onServerClosed(server: ServerConnection, error: PoolerError): void {
-    const { log } = this.#options
-    log.info(
-      { pool: this.#name, serverPid: server.processId, sqlState: error.sqlState, reason: error.message },
-      'server connection closed',
-    )
-    this.forget(server)
+  onRoom(): void {
+    this.#serveWaiters()
   }
 
   /** A server of this pool is closed: its place is free. */
-  forget(server: ServerConnection): void {
+  onServerClosed(server: ServerConnection, error: PoolerError): void {
+    this.#log.info(
+      { pool: this.#name, serverPid: server.processId, sqlState: error.sqlState, reason: error.message },
+      'server connection closed',
+    )
     this.#active.delete(server)
-    const index = this.#warm.indexOf(server)
-    if (index !== -1) this.#warm.splice(index, 1)
-    this.#lifecycle.destroy(server)
-    this.#openForWaiters()
+    this.#checks.remove(server)
+    this.#idle.remove(server)
+    this.#supply.forget(server)
+    this.#serveWaiters()
+    this.#conditions.check()
   }
 
   get #name(): string {
     return `${this.database}/${this.user}`
   }
 
-  #mayLive(server: ServerConnection): boolean {
-    const { lifetimeMs } = this.#options
-    return server.usable && (Date.now() - server.createdMs < lifetimeMs || server.lastLessee === null)
-  }
-
-  /** Gives a ready server to the longest waiter, or keeps it warm. */
-  #offer(server: ServerConnection): void {
-    const lessee = this.#waiters.shift()
-    if (lessee === undefined) {
-      this.#active.delete(server)
-      server.state = ServerState.Idle
-      this.#warm.push(server)
-      return
-    }
+  #give(server: ServerConnection): ServerConnection {
     this.#active.add(server)
     server.state = ServerState.Active
-    lessee.onLease(server)
-  }
-
-  /** Asks for one connection per waiter, as far as the limit goes. */
-  #openForWaiters(): void {
-    const lifecycle = this.#lifecycle
-    if (this.#stopping || Date.now() < this.#retryAtMs) return
-    while (this.#acquiring < this.#waiters.length && lifecycle.borrowed + this.#acquiring < lifecycle.max) {
-      this.#acquiring += 1
-      lifecycle.acquire().then(
-        (server) => this.#acquired(server),
-        (error: unknown) => this.#failed(error),
-      )
-    }
-  }
-
-  #acquired(server: ServerConnection): void {
-    this.#acquiring -= 1
-    server.idleSinceMs = Date.now()
-    if (this.#stopping || server.state === ServerState.Closed) {
-      server.close(new PoolerError(SqlState.AdminShutdown, 'server connection is retired'))
-      this.forget(server)
-    } else this.#offer(server)
-  }
-
-  async #open(signal: AbortSignal): Promise<ServerConnection> {
-    const server = await this.#options.open(signal)
-    server.handler = this
-    server.state = ServerState.Idle
-    this.#failure = null
-    this.#retryAtMs = 0
-    this.welcome = { parameters: server.defaults, reported: server.reported }
-    this.#options.log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
-    try {
-      server.framer.resume()
-    } catch (error) {
-      server.close(asPoolerError(error))
-      throw error
-    }
     return server
+  }
+
+  /** A server that could serve: to the longest waiter, or onto the warm stack. */
+  #offer(server: ServerConnection): void {
+    const reason = this.#retireReason(server)
+    if (reason !== null) {
+      this.#retire(server, reason)
+      return
+    }
+    if (this.#budget.contended && this.#budget.isOwed(this, Date.now())) {
+      this.giveUp(server)
+      return
+    }
+    const lessee = this.#waiters.shift()
+    if (lessee === undefined) this.#idle.put(server)
+    else lessee.onLease(this.#give(server))
+  }
+
+  /** server_check_query was answered. */
+  onChecked(server: ServerConnection): void {
+    this.#checks.remove(server)
+    this.#idleHandler.take(server)
+    this.#offer(server)
+  }
+
+  async #open(
+    open: (signal: AbortSignal) => Promise<ServerConnection>,
+    signal: AbortSignal,
+  ): Promise<ServerConnection> {
+    const generation = this.#generation
+    const server = await open(signal)
+    server.generation = generation
+    if (generation === this.#generation)
+      this.welcome = { parameters: server.defaults, reported: server.reported }
+    this.#log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
+    this.#idleHandler.adopt(server)
+    if (server.state === ServerState.Closed)
+      throw new PoolerError(
+        SqlState.ConnectionFailure,
+        'the server closed the connection right after its login',
+      )
+    return server
+  }
+
+  /** A connection was opened, or comes out of the parked ones. */
+  #supplied(server: ServerConnection): void {
+    const due = this.waiting > 0 && this.#checks.isDue(server, this.#policy)
+    if (due && this.#retireReason(server) === null) this.#checks.start(server, this.#policy, this)
+    else this.#offer(server)
+    this.#serveWaiters()
+  }
+
+  #serveWaiters(): void {
+    if (this.#stopping || this.#paused || this.waiting === 0) return
+    this.#supply.serve(Math.max(0, this.waiting - this.#checks.size), this.#waiters.oldestSinceMs)
+  }
+
+  /** Why a server must not be leased any more; null = it may. */
+  #retireReason(server: ServerConnection): string | null {
+    if (server.generation !== this.#generation) return this.#renewReason
+    if (this.#paused) return 'pause'
+    if (this.#stopping) return 'pooler is shutting down'
+    return usedUpReason(server, this.#policy, Date.now())
+  }
+
+  /** Closes a server that owes nothing. One that was in use until its time was up gets a successor. */
+  #retire(server: ServerConnection, reason: string): void {
+    const succeeds =
+      reason === 'server_lifetime' && this.waiting === 0 && wantsReplacement(server, this.#policy, Date.now())
+    server.close(new PoolerError(SqlState.AdminShutdown, reason))
+    if (succeeds) this.#supply.replace()
+  }
+
+  /** Refuses those that have waited for longer than query_wait_timeout. */
+  #refuseLate(nowMs: number): void {
+    const { waitTimeoutMs } = this.#policy
+    const late = waitTimeoutMs === 0 ? [] : this.#waiters.shiftOlderThan(nowMs - waitTimeoutMs)
+    if (late.length === 0) return
+    const error = waitTimeoutError(this, this.#supply.failure, late.length)
+    this.#log.warn({ pool: this.#name, reason: error.message, refused: late.length }, error.detail)
+    for (const lessee of late) lessee.onLeaseRefused(error)
   }
 
   /**
    * No connection could be opened. A server that cannot be reached is worth waiting for; one that refused
    * the login is not, unless some connection is alive that will come back.
    */
-  #failed(error: unknown): void {
-    this.#acquiring -= 1
-    if (this.#stopping) return
-    const failure = asPoolerError(error)
-    const { log, retryMs } = this.#options
-    const refused = !PASSING_TROUBLE.has(failure.sqlState.slice(0, 2))
-    this.#failure = failure
-    this.#retryAtMs = Date.now() + (refused ? retryMs : Math.min(retryMs, RECONNECT_MS))
-    log.warn(
-      { pool: this.#name, sqlState: failure.sqlState, reason: failure.message },
-      'server connection failed',
-    )
-    if (this.#lifecycle.size > 0) return
-    for (const lessee of this.#waiters.takeWhere((waiter) => refused || !waiter.patient)) {
+  #refuseAfter(failure: PoolerError, goesBy: boolean): void {
+    if (this.#stopping || this.size > 0) return
+    for (const lessee of this.#waiters.takeWhere((waiter) => !goesBy || !waiter.patient))
       lessee.onLeaseRefused(failure)
-    }
   }
-}
-
-function asPoolerError(error: unknown): PoolerError {
-  if (error instanceof PoolerError) return error
-  return new PoolerError(SqlState.ConnectionFailure, String(error), { cause: error })
 }

@@ -11,6 +11,12 @@ export class WaitQueue {
     return this.#sinceMs.size
   }
 
+  /** Since when the longest waits; Infinity when nobody does. */
+  get oldestSinceMs(): number {
+    for (const sinceMs of this.#sinceMs.values()) return sinceMs
+    return Number.POSITIVE_INFINITY
+  }
+
   push(lessee: Lessee, nowMs: number): void {
     this.#sinceMs.set(lessee, nowMs)
   }

@@ -50,9 +50,13 @@ export function encodeNotice(fields: ReportFields): Buffer {
   return encodeReport(BackendType.NoticeResponse, fields)
 }
 
-/** The ErrorResponse that a client gets for this error: PostgreSQL's own bytes where it carries them. */
-export function encodePoolerError(error: PoolerError): Buffer {
-  return error.response ?? encodeErrorResponse(error)
+/**
+ * The ErrorResponse that a client gets for this error: PostgreSQL's own bytes where it carries them, else its own
+ * fields, with another SQLSTATE if one is given (error_codes).
+ */
+export function encodePoolerError(error: PoolerError, sqlState: string = error.sqlState): Buffer {
+  const { severity, message, detail, hint } = error
+  return error.response ?? encodeErrorResponse({ severity, sqlState, message, detail, hint })
 }
 
 /**

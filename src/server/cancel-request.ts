@@ -5,26 +5,25 @@ import { encodeCancelRequest } from '../protocol/startup.ts'
 import { encryptedConnect } from './encrypted-connect.ts'
 import type { ServerConnection } from './server-connection.ts'
 
-/** Longest time that a CancelRequest may take from connect until PostgreSQL has closed the connection. */
-const CANCEL_TIMEOUT_MS = 10_000
-
 /**
  * Delivers a CancelRequest for `server` over a connection of its own, encrypted like any other to that
  * endpoint: its key would let whoever reads it cancel for as long as the session lives. `stillWanted` is asked once more when
  * that connection is open: the query may have ended meanwhile, and the server may serve somebody else.
  * While this is under way `server.cancelsInFlight` is above 0, which keeps the server from being reused.
+ * `timeoutMs` (cancel_wait_timeout, 0 = none) bounds it all.
  * Resolves when PostgreSQL has closed the connection, which it does after the signal was sent; never rejects.
  */
 export async function cancelRequest(
   server: ServerConnection,
   endpoint: Endpoint,
+  timeoutMs: number,
   transport: Transport,
   queue: FlushQueue,
   stillWanted: () => boolean,
 ): Promise<void> {
   server.cancelsInFlight += 1
   try {
-    const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS)
+    const signal = timeoutMs > 0 ? AbortSignal.timeout(timeoutMs) : new AbortController().signal
     const { connection } = await encryptedConnect(endpoint, transport, signal)
     await new Promise<void>((resolve) => {
       const wire = new Wire(connection, queue, {

@@ -1,6 +1,6 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
-import type { Connection } from '../net/transport.ts'
+import type { Connection, Endpoint } from '../net/transport.ts'
 import { Wire, type WireOwner } from '../net/wire.ts'
 import type { ServerStatements } from '../prepared/server-statements.ts'
 import { BodyReader } from '../protocol/body-reader.ts'
@@ -57,6 +57,14 @@ export class ServerConnection implements WireOwner, MessageHandler {
   /** What it has prepared; null where statements are not tracked (session pooling, max_prepared_statements = 0). */
   readonly statements: ServerStatements | null
   readonly createdMs = Date.now()
+  /** Where it is connected to; what cancels it goes there, too. Set by the login. */
+  endpoint: Endpoint | null = null
+  /** How much of the jitter of server_lifetime is this one's, 0 to 1: those opened together do not end together. */
+  readonly lifetimeJitter = Math.random()
+  /** The pool's generation when it was opened: it is not used in a later one. */
+  generation = 0
+  /** Another one was opened in its place already. */
+  replaced = false
   state: ServerState = ServerState.Login
   handler: ServerHandler
   transactionStatus: TransactionStatus = TransactionStatus.Idle

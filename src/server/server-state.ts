@@ -6,9 +6,11 @@ export const ServerState = {
   Active: 1,
   /** Ready for anybody: on the warm stack of its ServerPool, or parked in generic-pool. */
   Idle: 2,
+  /** Asked server_check_query before its next lease: in the checks of its ServerPool. */
+  Tested: 3,
   /** Its lease is over, but a CancelRequest for it is still under way: nowhere but in that request. */
-  BeingCanceled: 3,
+  BeingCanceled: 4,
   /** Gone. */
-  Closed: 4,
+  Closed: 5,
 } as const
 export type ServerState = (typeof ServerState)[keyof typeof ServerState]

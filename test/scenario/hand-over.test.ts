@@ -125,7 +125,7 @@ test('a client that has waited longer than query_wait_timeout is told so at the 
   scenario.tick(1000)
   expect(bob.take()).toEqual([])
   scenario.tick(3000)
-  expect(bob.take()).toEqual(['E(57P03 query_wait_timeout)'])
+  expect(bob.take()).toEqual(['E(53300 query_wait_timeout)'])
   expect(bob.gone).toBe(true)
   scenario.server().sendRow('1')
   expect(scenario.server().take()).toEqual(['Q(SELECT 1)'])

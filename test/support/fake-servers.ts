@@ -1,8 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { buildConfig, findDatabase } from '../../src/config/config.ts'
+import type { PoolPolicy } from '../../src/config/pool-policy.ts'
+import { poolPolicy } from '../../src/config/pool-policy.ts'
 import type { PoolerError } from '../../src/errors.ts'
 import { createLogger } from '../../src/log.ts'
 import { FlushQueue } from '../../src/net/flush-queue.ts'
-import { ServerPool, type ServerPoolOptions } from '../../src/pool/server-pool.ts'
+import type { ConnectionBudget } from '../../src/pool/connection-budget.ts'
+import { LocalBudget } from '../../src/pool/local-budget.ts'
+import { ServerPool } from '../../src/pool/server-pool.ts'
 import type { Lessee } from '../../src/server/lessee.ts'
 import { ServerConnection, type ServerHandler } from '../../src/server/server-connection.ts'
 import { ServerState } from '../../src/server/server-state.ts'
@@ -54,8 +59,31 @@ const NOBODY: ServerHandler = {
   onServerClosed: () => {},
 }
 
+/** Where a pool stands among others. */
+export interface FakePlace {
+  readonly database: string
+  readonly user: string
+  readonly budget: ConnectionBudget
+}
+
+/** The policy of a pool without any setting, two servers and no timeouts, and what a test changes. */
+function testPolicy(changes: Partial<PoolPolicy> = {}): PoolPolicy {
+  const config = buildConfig({ databases: { app: {} } })
+  const database = findDatabase(config, 'app')
+  if (database === undefined) throw new Error('the database is configured above')
+  return {
+    ...poolPolicy(config, database, 'app'),
+    size: 2,
+    waitTimeoutMs: 0,
+    idleTimeoutMs: 0,
+    ...changes,
+  }
+}
+
 export class FakeServers {
   readonly pool: ServerPool
+  /** The handler of a server that is leased. */
+  readonly holder: ServerHandler
   /** What happened to lessees, in order. */
   readonly log: string[] = []
   /** Attempts to open a connection that are neither through nor failed, in order. */
@@ -68,20 +96,16 @@ export class FakeServers {
   readonly #network = new FakeNetwork(this.#queue)
   readonly #connections = new Map<ServerConnection, FakeConnection>()
 
-  constructor(options: Partial<ServerPoolOptions> = {}) {
+  constructor(policy: Partial<PoolPolicy> = {}, place: Partial<FakePlace> = {}) {
     this.pool = new ServerPool({
-      database: 'app',
-      user: 'app',
-      endpoint: { path: '/nowhere' },
-      size: 2,
-      waitTimeoutMs: 0,
-      lifetimeMs: 3_600_000,
-      idleTimeoutMs: 0,
-      retryMs: 15_000,
+      database: place.database ?? 'app',
+      user: place.user ?? 'app',
+      policy: testPolicy(policy),
+      budget: place.budget ?? new LocalBudget(),
       open: (signal) => this.#open(signal),
       log: createLogger({ level: 'silent' }).log,
-      ...options,
     })
+    this.holder = { ...NOBODY, onServerClosed: (server, error) => this.pool.onServerClosed(server, error) }
   }
 
   lessee(name: string): FakeLessee {

@@ -5,11 +5,13 @@ import { IdentMaps } from '../../src/auth/ident.ts'
 import { loginClock } from '../../src/auth/login-clock.ts'
 import { LoginPolicy } from '../../src/auth/login-policy.ts'
 import { LoginThrottle } from '../../src/auth/login-throttle.ts'
-import { buildConfig, type Config, type ConfigInput, poolMode } from '../../src/config/config.ts'
+import { buildConfig, type Config, type ConfigInput } from '../../src/config/config.ts'
+import { poolPolicy } from '../../src/config/pool-policy.ts'
 import { PoolerError, SqlState } from '../../src/errors.ts'
 import { createLogger } from '../../src/log.ts'
 import { Multiplexer } from '../../src/multiplexer/multiplexer.ts'
 import { FlushQueue } from '../../src/net/flush-queue.ts'
+import { LocalBudget } from '../../src/pool/local-budget.ts'
 import { PoolDirectory } from '../../src/pool/pool-directory.ts'
 import { ServerPool } from '../../src/pool/server-pool.ts'
 import { StatementRegistry } from '../../src/prepared/statement-registry.ts'
@@ -35,6 +37,7 @@ export class Scenario {
   readonly registry = new StatementRegistry()
   readonly config: Config
   readonly pools: PoolDirectory
+  readonly #budget = new LocalBudget()
   readonly multiplexer: Multiplexer
   /** Every connection that was opened to PostgreSQL for sessions, in order. */
   readonly servers: ScenarioServer[] = []
@@ -126,33 +129,29 @@ export class Scenario {
   /** Closes all clients and servers, as the pooler does at its end. */
   async stop(): Promise<void> {
     const error = new PoolerError(SqlState.AdminShutdown, 'the test is over')
-    this.multiplexer.stop(error)
+    this.multiplexer.close(error)
+    this.multiplexer.disconnect(error)
     await Promise.all([...this.pools].map((pool) => pool.stop(error)))
   }
 
   #createPool(database: string, user: string): ServerPool {
     const { config } = this
-    const { pooler } = config
     const settings = config.fallbackDatabase
     assert(settings !== undefined)
-    const mode = poolMode(config, { ...settings, name: database, dbname: database }, user)
+    const policy = poolPolicy(config, { ...settings, name: database, dbname: database }, user)
     const target = {
       endpoint: ENDPOINT,
       dbname: database,
       user,
       secret: undefined,
       connectTimeoutMs: 0,
-      maxStatements: mode === 'session' ? 0 : pooler.max_prepared_statements,
+      maxStatements: policy.mode === 'session' ? 0 : config.pooler.max_prepared_statements,
     }
     return new ServerPool({
       database,
       user,
-      endpoint: ENDPOINT,
-      size: pooler.default_pool_size,
-      waitTimeoutMs: pooler.query_wait_timeout,
-      lifetimeMs: pooler.server_lifetime,
-      idleTimeoutMs: pooler.server_idle_timeout,
-      retryMs: pooler.server_login_retry,
+      policy,
+      budget: this.#budget,
       open: (signal) => openServer(target, this.network, this.queue, this.registry, signal),
       log,
     })

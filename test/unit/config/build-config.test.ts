@@ -4,13 +4,10 @@ import {
   type ConfigInput,
   defaultConfig,
   findDatabase,
-  poolMode,
-  poolSize,
-  queryWaitTimeout,
   readConfig,
-  serverLifetime,
 } from '../../../src/config/config.ts'
 import { ConfigError } from '../../../src/config/config-error.ts'
+import { poolPolicy } from '../../../src/config/pool-policy.ts'
 
 function problemsOf(input: unknown): readonly string[] {
   try {
@@ -52,6 +49,8 @@ describe('defaults', () => {
       server_login_retry: 15_000,
       server_lifetime: 3_600_000,
       server_idle_timeout: 600_000,
+      server_check_delay: 30_000,
+      server_check_query: '<empty>',
       server_reset_query: 'DISCARD ALL',
       client_tls_sslmode: 'disable',
       client_tls_key_file: undefined,
@@ -70,9 +69,27 @@ describe('defaults', () => {
       server_tls13_ciphers: undefined,
       pool_mode: 'transaction',
       default_pool_size: 20,
-      query_wait_timeout: 120_000,
+      min_pool_size: 0,
+      reserve_pool_size: 0,
+      reserve_pool_timeout: 5000,
+      max_db_connections: 0,
+      max_user_connections: 0,
+      max_db_client_connections: 0,
+      max_user_client_connections: 0,
+      max_connecting: 5,
+      server_round_robin: false,
       max_prepared_statements: 200,
+      query_wait_timeout: 120_000,
+      query_wait_notify: 5000,
+      query_timeout: 0,
+      idle_transaction_timeout: 0,
+      transaction_timeout: 0,
+      client_idle_timeout: 0,
+      cancel_wait_timeout: 10_000,
+      suspend_timeout: 10_000,
+      shutdown_timeout: 25_000,
       log_level: 'info',
+      error_codes: 'postgresql',
     })
     expect(defaultConfig().databases.size).toBe(0)
     expect(defaultConfig().users.size).toBe(0)
@@ -181,8 +198,8 @@ describe('values', () => {
       'app',
     )
     expect(config.pooler.listen_port).toBe(0)
-    expect(poolSize(config, database, 'ann')).toBe(Number.POSITIVE_INFINITY)
-    expect(queryWaitTimeout(config, database, 'ann')).toBe(0)
+    expect(poolPolicy(config, database, 'ann').size).toBe(Number.POSITIVE_INFINITY)
+    expect(poolPolicy(config, database, 'ann').waitTimeoutMs).toBe(0)
   })
 
   test('a relative auth_file starts at the folder of the configuration, an absolute one stays', () => {
@@ -214,26 +231,26 @@ describe('precedence', () => {
   const bare = findDatabase(config, 'bare')
 
   test("a user's setting wins over the database's", () => {
-    expect(poolSize(config, database, 'ann')).toBe(3)
-    expect(poolMode(config, database, 'ann')).toBe('statement')
-    expect(queryWaitTimeout(config, database, 'ann')).toBe(3000)
+    expect(poolPolicy(config, database, 'ann').size).toBe(3)
+    expect(poolPolicy(config, database, 'ann').mode).toBe('statement')
+    expect(poolPolicy(config, database, 'ann').waitTimeoutMs).toBe(3000)
   })
 
   test("a database's setting wins over [pooler], for users without one and for unknown users", () => {
     for (const user of ['bob', 'nobody']) {
-      expect(poolSize(config, database, user)).toBe(7)
-      expect(poolMode(config, database, user)).toBe('session')
-      expect(queryWaitTimeout(config, database, user)).toBe(7000)
+      expect(poolPolicy(config, database, user).size).toBe(7)
+      expect(poolPolicy(config, database, user).mode).toBe('session')
+      expect(poolPolicy(config, database, user).waitTimeoutMs).toBe(7000)
     }
-    expect(serverLifetime(config, database)).toBe(7000)
+    expect(poolPolicy(config, database, 'bob').lifetimeMs).toBe(7000)
   })
 
   test('[pooler] holds where neither says anything', () => {
     if (bare === undefined) throw new Error('the database "bare" is configured above')
-    expect(poolSize(config, bare, 'bob')).toBe(10)
-    expect(poolMode(config, bare, 'bob')).toBe('transaction')
-    expect(queryWaitTimeout(config, bare, 'bob')).toBe(10_000)
-    expect(serverLifetime(config, bare)).toBe(10_000)
+    expect(poolPolicy(config, bare, 'bob').size).toBe(10)
+    expect(poolPolicy(config, bare, 'bob').mode).toBe('transaction')
+    expect(poolPolicy(config, bare, 'bob').waitTimeoutMs).toBe(10_000)
+    expect(poolPolicy(config, bare, 'bob').lifetimeMs).toBe(10_000)
   })
 })
 

@@ -64,8 +64,8 @@ describe('unknown keys', () => {
       'pooler.frobnicate: unknown setting; pooler.toml.example lists those of [pooler]',
     ],
     [
-      { pooler: { reserve_pool_size: 5 } },
-      'pooler.reserve_pool_size: unknown setting: PgBouncer has it, this version of pooler does not; ' +
+      { pooler: { pkt_buf: 5 } },
+      'pooler.pkt_buf: unknown setting: PgBouncer has it, this version of pooler does not; ' +
         'remove the line',
     ],
     [

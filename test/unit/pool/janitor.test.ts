@@ -35,7 +35,7 @@ test('there is one pool per database and user, whatever their names look like', 
   const created: string[] = []
   const directory = new PoolDirectory((database, user) => {
     created.push(`${database}|${user}`)
-    return new FakeServers({ database, user }).pool
+    return new FakeServers({}, { database, user }).pool
   })
   const pool = directory.get('a', 'b')
   expect(directory.get('a', 'b')).toBe(pool)

@@ -7,9 +7,12 @@ import { FakeServers } from '../../support/fake-servers.ts'
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+  // No jitter.
+  vi.spyOn(Math, 'random').mockReturnValue(0)
 })
 
 afterEach(() => {
+  vi.restoreAllMocks()
   vi.useRealTimers()
 })
 
@@ -45,7 +48,7 @@ describe('servers that go', () => {
     const servers = new FakeServers({ size: 1 })
     const alice = await servers.served('alice')
     const bob = servers.lease('bob')
-    alice.server.handler = servers.pool
+    alice.server.handler = servers.holder
     servers.connection(alice.server).lose()
     await servers.settle()
     expect(bob.server).not.toBeNull()
@@ -206,14 +209,14 @@ describe('idle servers', () => {
   })
 
   test('whose lifetime ends while they are parked are closed', async () => {
-    const servers = new FakeServers({ lifetimeMs: 5000 })
+    const servers = new FakeServers({ lifetimeMs: 20_000 })
     const alice = await servers.served('alice')
     alice.server.lastLessee = alice
     servers.pool.release(alice.server)
     vi.advanceTimersByTime(1500)
     tick(servers)
     await servers.settle()
-    await vi.advanceTimersByTimeAsync(5000)
+    await vi.advanceTimersByTimeAsync(20_000)
     await servers.settle()
     expect(servers.pool.size).toBe(0)
   })
@@ -237,7 +240,7 @@ describe('stop()', () => {
     servers.pool.release(again.server)
     expect(waiter.server).toBe(again.server)
     servers.pool.release(warm.server)
-    for (const { server } of [held, waiter]) if (server !== null) server.handler = servers.pool
+    for (const { server } of [held, waiter]) if (server !== null) server.handler = servers.holder
     const late = servers.lessee('late')
     const stopped = servers.pool.stop(SHUTDOWN)
     expect(servers.pool.lease(late)).toBeUndefined()

@@ -128,7 +128,7 @@ describe('leasing', () => {
               servers.pool.cancelWait(waiting.pop() as FakeLessee)
             } else if (kind === 'die' && leased.length > 0) {
               const server = leased.pop() as ServerConnection
-              server.handler = servers.pool
+              server.handler = servers.holder
               servers.connection(server).lose()
             } else if (kind === 'fail') {
               servers.automatic = false
@@ -172,7 +172,7 @@ describe('waiting', () => {
     vi.advanceTimersByTime(2001)
     expect(bob.refusal).toBeNull()
     tick(servers)
-    expect(bob.refusal).toMatchObject({ sqlState: '57P03', message: 'query_wait_timeout' })
+    expect(bob.refusal).toMatchObject({ sqlState: '53300', message: 'query_wait_timeout' })
     expect(carol.refusal).toBeNull()
     expect(servers.pool.waiting).toBe(1)
     vi.advanceTimersByTime(3000)
@@ -194,6 +194,10 @@ describe('an outage', () => {
   const UNREACHABLE = new PoolerError('57P03', 'the server cannot be reached')
   const REFUSED = new PoolerError('28P01', 'password authentication failed')
 
+  // The longest pauses that the jitter allows.
+  beforeEach(() => void vi.spyOn(Math, 'random').mockReturnValue(1))
+  afterEach(() => void vi.restoreAllMocks())
+
   async function failing(
     error: PoolerError,
     patient: boolean,
@@ -212,14 +216,17 @@ describe('an outage', () => {
   test('refuses those who have not been welcomed yet with the server’s own error', async () => {
     const { servers, alice } = await failing(UNREACHABLE, false)
     expect(alice.refusal).toBe(UNREACHABLE)
-    expect(servers.pool.outage).toBe(UNREACHABLE)
+    expect(servers.pool.outage).toMatchObject({
+      sqlState: '57P03',
+      message: expect.stringContaining('cached error: '),
+    })
     expect(servers.pool.waiting).toBe(0)
   })
 
-  test('is waited out by those who have, and tried again after a second, not before', async () => {
+  test('is waited out by those who have, and tried again after a quarter of a second, not before', async () => {
     const { servers, alice } = await failing(UNREACHABLE, true)
     expect(alice.refusal).toBeNull()
-    vi.advanceTimersByTime(999)
+    vi.advanceTimersByTime(249)
     tick(servers)
     await servers.settle()
     expect(servers.openings).toHaveLength(0)

@@ -1,0 +1,57 @@
+import type { ServerConnection } from '../server/server-connection.ts'
+import { ServerState } from '../server/server-state.ts'
+import type { ServerSupply } from './server-supply.ts'
+
+/** A warm server unused for so long is parked, where server_idle_timeout applies. */
+const PARK_AFTER_MS = 1000
+
+/**
+ * IdleServers: the servers of one pool that nobody uses: a warm stack, in order of last use, and the parked ones
+ * in the supply's generic-pool. Owned by a ServerPool.
+ */
+export class IdleServers {
+  readonly #supply: ServerSupply
+  readonly #warm: ServerConnection[] = []
+
+  constructor(supply: ServerSupply) {
+    this.#supply = supply
+  }
+
+  /** A warm server: the one used last, or with server_round_robin the one used first. */
+  take(roundRobin: boolean): ServerConnection | undefined {
+    return roundRobin ? this.#warm.shift() : this.#warm.pop()
+  }
+
+  put(server: ServerConnection): void {
+    this.#warm.push(server)
+  }
+
+  /** A server is closed. */
+  remove(server: ServerConnection): void {
+    const index = this.#warm.indexOf(server)
+    if (index !== -1) this.#warm.splice(index, 1)
+  }
+
+  /** Called by the janitor: parks what is not warm any more. */
+  park(nowMs: number): void {
+    const isCold = ({ idleSinceMs }: ServerConnection): boolean => nowMs - idleSinceMs > PARK_AFTER_MS
+    if (!this.#warm.some(isCold)) return
+    for (const server of this.#warm.filter(isCold)) {
+      this.remove(server)
+      this.#supply.park(server)
+    }
+  }
+
+  /** All of them, warm and parked. */
+  get all(): ServerConnection[] {
+    return [...this.#supply.servers].filter(({ state }) => state === ServerState.Idle)
+  }
+
+  /** The one that was used last the longest time ago. */
+  get coldest(): ServerConnection | undefined {
+    let coldest: ServerConnection | undefined
+    for (const server of this.all)
+      if (server.idleSinceMs < (coldest?.idleSinceMs ?? Number.POSITIVE_INFINITY)) coldest = server
+    return coldest
+  }
+}
