@@ -196,10 +196,11 @@ export class Pooler {
     this.#authQueries = queries
     return new AuthQueryCache({
       ttlMs: config.pooler.auth_query_ttl,
+      recheckMs: config.pooler.auth_query_recheck,
       sourceOf: (database) => authQuerySource(config, database)?.key,
-      fetch: async (user, database) => {
+      fetch: async (user, database, stillWanted) => {
         const source = authQuerySource(config, database)
-        return source === undefined ? undefined : queries.fetch(source, user)
+        return source === undefined ? undefined : queries.fetch(source, user, stillWanted)
       },
     })
   }
