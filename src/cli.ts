@@ -2,12 +2,14 @@
 import { existsSync, openSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { readStartupFiles } from './client/startup-files.ts'
 import type { CommandLine } from './command-line.ts'
 import { parseCommandLine, UsageError, usage } from './command-line.ts'
 import type { Config } from './config/config.ts'
 import { buildConfig } from './config/config.ts'
 import { ConfigError } from './config/config-error.ts'
 import { loadToml } from './config/load-toml.ts'
+import { secretFileWarnings } from './config/secret-file-warnings.ts'
 import { EmbeddedPostgres } from './embedded/embedded-postgres.ts'
 import { EmbeddedPostgresError } from './embedded/embedded-postgres-error.ts'
 import { isPortFree } from './embedded/free-port.ts'
@@ -43,6 +45,9 @@ async function main(parameters: readonly string[]): Promise<number> {
   if (configFile === undefined) return startEmbedded(line)
   const config = await loadToml(configFile)
   if (line.command === 'check') {
+    const files = await readStartupFiles(config)
+    for (const warning of await secretFileWarnings(files.config, configFile))
+      console.error(`warning: ${warning}`)
     console.log(`${configFile} is valid`)
     return 0
   }
@@ -178,7 +183,7 @@ class StopSignals {
 /** A sentence, or a line per problem, for what an operator can put right; a stack for what only we can. */
 function reportError(error: unknown): void {
   if (error instanceof ConfigError) console.error(error.message)
-  else if (isExpected(error)) console.error(`pooler: ${error.message}`)
+  else if (isExpected(error)) console.error(error.message.replaceAll(/^/gm, 'pooler: '))
   else console.error(error)
 }
 

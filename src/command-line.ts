@@ -30,7 +30,8 @@ Starts the PostgreSQL connection pooler with this configuration file. Without on
 exists; if not, or with --port or --data, the pooler starts in front of a PostgreSQL of its own.
 
 Options:
-      --check      validate the configuration file, print every problem in it, and exit with 0 or 1
+      --check      validate the configuration file and the files that it names (rules, users, passwords,
+                   certificates), print every problem, and exit with 0 or 1
       --port N     without a configuration file: the port of the pooler on 127.0.0.1 (default 6432)
       --data DIR   without a configuration file: where PostgreSQL keeps its data (default ./.pooler)
   -v, --verbose    log everything (log level "debug")

@@ -1,30 +1,20 @@
 import assert from 'node:assert'
-import { systemFiles } from './auth/access-files.ts'
 import { AuthQueryCache } from './auth/auth-query-cache.ts'
 import { Credentials } from './auth/credentials.ts'
-import { loadLoginPolicy } from './auth/load-login-policy.ts'
 import { loginClock } from './auth/login-clock.ts'
-import type { LoginPolicy } from './auth/login-policy.ts'
 import { LoginThrottle } from './auth/login-throttle.ts'
-import { ownNetworks } from './auth/own-networks.ts'
-import { parseSecret, type UserSecret } from './auth/user-secret.ts'
-import { loadUserlist } from './auth/userlist.ts'
-import {
-  type AuthQuerySource,
-  authQueryProblems,
-  authQuerySource,
-  usesAuthQuery,
-} from './config/auth-query-source.ts'
+import { parseSecret } from './auth/user-secret.ts'
+import { readStartupFiles } from './client/startup-files.ts'
+import { type AuthQuerySource, authQuerySource, usesAuthQuery } from './config/auth-query-source.ts'
 import { type Config, type DatabaseConfig, findDatabase } from './config/config.ts'
 import { poolPolicy } from './config/pool-policy.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
-import { resolveSecrets } from './config/secret-source.ts'
 import { PoolerError, SqlState } from './errors.ts'
 import type { Logger } from './log.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
 import { FlushQueue } from './net/flush-queue.ts'
 import { NodeTransport } from './net/node-transport.ts'
-import { TlsDirectory } from './net/tls-directory.ts'
+import type { TlsDirectory } from './net/tls-directory.ts'
 import type { BoundListener, Endpoint } from './net/transport.ts'
 import { Janitor } from './pool/janitor.ts'
 import { LocalBudget } from './pool/local-budget.ts'
@@ -104,22 +94,13 @@ export class Pooler {
    * cannot be read, an address that cannot be listened on.
    */
   async start(): Promise<void> {
-    this.#config = await resolveSecrets(this.#config)
-    const authProblems = authQueryProblems(this.#config)
-    if (authProblems.length > 0) throw new PoolerError(SqlState.ConfigurationError, authProblems.join('\n'))
-    const policy = loginPolicyOf(this.#config)
-    for (const line of await secretFileWarnings(this.#config, this.#configFile)) this.#log.warn(line)
-    for (const { name, password } of this.#config.databases.values()) {
-      if (password !== undefined) readSecret(`databases.${name}.password`, password)
-    }
-    const fallbackPassword = this.#config.fallbackDatabase?.password
-    if (fallbackPassword !== undefined) readSecret('databases."*".password', fallbackPassword)
-    const { pooler, users } = this.#config
-    const passwords = new Map([...users].map(([name, { password }]) => [name, password]))
-    const userlist = pooler.auth_file === undefined ? new Map() : await loadUserlist(pooler.auth_file)
-    this.#credentials = new Credentials(passwords, userlist, this.#createAuthQueryCache())
-    const tls = await TlsDirectory.load(this.#config)
+    const { config, policy, userlist, tls } = await readStartupFiles(this.#config)
+    this.#config = config
     this.#tls = tls
+    for (const line of await secretFileWarnings(config, this.#configFile)) this.#log.warn(line)
+    const { pooler, users } = config
+    const passwords = new Map([...users].map(([name, { password }]) => [name, password]))
+    this.#credentials = new Credentials(passwords, userlist, this.#createAuthQueryCache())
     const multiplexer = new Multiplexer({
       config: this.#config,
       credentials: this.#credentials,
@@ -192,10 +173,11 @@ export class Pooler {
     this.#authQueries = queries
     return new AuthQueryCache({
       ttlMs: config.pooler.auth_query_ttl,
+      recheckMs: config.pooler.auth_query_recheck,
       sourceOf: (database) => authQuerySource(config, database)?.key,
-      fetch: async (user, database) => {
+      fetch: async (user, database, stillWanted) => {
         const source = authQuerySource(config, database)
-        return source === undefined ? undefined : queries.fetch(source, user)
+        return source === undefined ? undefined : queries.fetch(source, user, stillWanted)
       },
     })
   }
@@ -251,15 +233,6 @@ export class Pooler {
   }
 }
 
-function readSecret(key: string, password: string): UserSecret {
-  try {
-    return parseSecret(password)
-  } catch (error) {
-    if (!(error instanceof PoolerError)) throw error
-    throw new PoolerError(SqlState.ConfigurationError, `${key}: ${error.message}`)
-  }
-}
-
 function cannotListen(host: string, port: number, error: unknown): PoolerError {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   const message =
@@ -267,21 +240,4 @@ function cannotListen(host: string, port: number, error: unknown): PoolerError {
       ? `port ${port} on ${host} is in use by another program: choose another listen_port, or stop that program`
       : `cannot listen on ${host}, port ${port}: ${error instanceof Error ? error.message : String(error)}`
   return new PoolerError(SqlState.ConfigurationError, message, { cause: error })
-}
-
-/** Throws PoolerError F0000: every bad line of the access files, settings that contradict each other. */
-function loginPolicyOf({ pooler, databases, fallbackDatabase }: Config): LoginPolicy {
-  const { auth_type, auth_hba_file, auth_ident_file } = pooler
-  const all = [
-    ...databases.values(),
-    ...(fallbackDatabase === undefined ? [] : [{ ...fallbackDatabase, name: '"*"' }]),
-  ]
-  const settings = {
-    auth_type,
-    auth_hba_file,
-    auth_ident_file,
-    certificatesAsked: pooler.client_tls_ca_file !== undefined && pooler.client_tls_sslmode !== 'disable',
-    databaseWithoutUser: all.find(({ user }) => user === undefined)?.name,
-  }
-  return loadLoginPolicy(settings, systemFiles, ownNetworks)
 }

@@ -74,6 +74,9 @@ export class PatternParser {
   #at = 0
   #depth = 0
   groups = 0
+  /** There is a | inside the first group or in front of it. */
+  groupFollowsChoice = false
+  #choices = 0
 
   constructor(source: string) {
     this.#source = source
@@ -92,7 +95,10 @@ export class PatternParser {
 
   #choice(): Node {
     const branches = [this.#branch()]
-    while (this.#skip('|')) branches.push(this.#branch())
+    while (this.#skip('|')) {
+      this.#choices++
+      branches.push(this.#branch())
+    }
     return branches.length === 1 ? (branches[0] as Node) : { kind: 'choice', branches }
   }
 
@@ -173,6 +179,7 @@ export class PatternParser {
     const node = this.#choice()
     if (!this.#skip(')')) throw this.#error('a ( without )')
     this.#depth--
+    if (first) this.groupFollowsChoice = this.#choices > 0
     return first ? { kind: 'group', node } : { kind: 'sequence', items: [node] }
   }
 

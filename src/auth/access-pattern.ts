@@ -35,6 +35,11 @@ export interface PatternMatch {
 export class AccessPattern {
   readonly #program: Instruction[] = []
   readonly hasGroup: boolean
+  /**
+   * What the first group matches may depend on which alternative is taken: PostgreSQL takes the longest one, this
+   * the first that fits.
+   */
+  readonly groupIsAmbiguous: boolean
 
   /** Throws AccessLineError when `source`, the text behind the slash, is malformed or not supported. */
   constructor(source: string) {
@@ -42,6 +47,7 @@ export class AccessPattern {
     this.#emit(parser.parse(), source)
     this.#push({ op: 'match' }, source)
     this.hasGroup = parser.groups > 0
+    this.groupIsAmbiguous = parser.groupFollowsChoice
   }
 
   /** Where in `text` it matches first, as PostgreSQL anywhere unless ^ and $ say otherwise. */

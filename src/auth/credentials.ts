@@ -49,10 +49,15 @@ export class Credentials {
 
   /**
    * The secret of a client who logs in to `database` (the name it asked for). A promise only where auth_query has
-   * to be asked; that rejects with PoolerError 57P03 when it cannot be answered, with the reason as its cause.
+   * to be asked; that rejects with PoolerError 57P03 when it cannot be answered, with the reason as its cause. Nobody
+   * is asked any more once `stillWanted` says no.
    */
-  lookup(user: string, database: string): UserSecret | undefined | Promise<UserSecret | undefined> {
-    return this.#secrets.get(user) ?? this.#authQuery?.lookup(user, database)
+  lookup(
+    user: string,
+    database: string,
+    stillWanted?: () => boolean,
+  ): UserSecret | undefined | Promise<UserSecret | undefined> {
+    return this.#secrets.get(user) ?? this.#authQuery?.lookup(user, database, stillWanted)
   }
 
   /**

@@ -79,6 +79,12 @@ function parseEntry(fields: readonly Field[]): IdentEntry {
       `the regular expression ${shown(system.text)} has no parentheses for the \\1 in ${shown(database.text)}`,
     )
   }
+  if (systemUser.groupIsAmbiguous) {
+    throw new AccessLineError(
+      `alternatives with | inside or in front of the parentheses that \\1 means are not supported in ` +
+        `${shown(system.text)}: write one line for each`,
+    )
+  }
   return { map: map.text, systemUser, databaseUser: { kind: 'template', template: database.text } }
 }
 

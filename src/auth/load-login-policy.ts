@@ -46,13 +46,29 @@ export function loadLoginPolicy(
     return new LoginPolicy({ authType, rules: undefined, maps: new IdentMaps() })
   }
   if (hbaFile === undefined) throw misconfigured('auth_type hba needs auth_hba_file: set it')
-  const rules = parseHba(readSettingFile('auth_hba_file', hbaFile, files), hbaFile, files, ownNetworks)
-  const maps =
+  const problems: string[] = []
+  const rules = noting(problems, () =>
+    parseHba(readSettingFile('auth_hba_file', hbaFile, files), hbaFile, files, ownNetworks),
+  )
+  const maps = noting(problems, () =>
     identFile === undefined
       ? new IdentMaps()
-      : parseIdent(readSettingFile('auth_ident_file', identFile, files), identFile, files)
+      : parseIdent(readSettingFile('auth_ident_file', identFile, files), identFile, files),
+  )
+  if (rules === undefined || maps === undefined) throw misconfigured(problems.join('\n'))
   checkRules(rules, maps, settings)
   return new LoginPolicy({ authType, rules, maps })
+}
+
+/** Both files are read before either is complained about. */
+function noting<T>(problems: string[], read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof PoolerError)) throw error
+    problems.push(error.message)
+    return undefined
+  }
 }
 
 const CERTIFICATES =

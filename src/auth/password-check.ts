@@ -14,6 +14,12 @@ export interface PasswordCheck {
   readonly clientKey?: Buffer
 }
 
+/**
+ * About a second of one thread. Whoever may change a password may store a secret with as many as 2^31, which a few
+ * logins in clear text would make the whole thread pool compute for an hour; with SCRAM it is the client's time.
+ */
+const MAX_ITERATIONS = 1_000_000
+
 /** Compares a password that came in the clear with a secret of any kind. */
 export async function checkPassword(
   secret: UserSecret,
@@ -27,6 +33,7 @@ export async function checkPassword(
       return { matches: equal(Buffer.from(md5Secret(password, user)), Buffer.from(secret.md5Secret(user))) }
     case 'scram': {
       const { salt, iterations, storedKey } = await secret.scramVerifier()
+      if (iterations > MAX_ITERATIONS) return { matches: false }
       const keys = await deriveScramKeys(password, salt, iterations)
       return { matches: equal(keys.storedKey, storedKey), clientKey: keys.clientKey }
     }

@@ -9,10 +9,16 @@ import { DROPPED, LEFT_TO_RIGHT, REPLACEABLE, RIGHT_TO_LEFT } from './saslprep-t
  * normalises, the RFC and the library afterwards; so the library is asked about one character at a time.
  */
 
+/**
+ * Longer ones are taken as they are: whoever sends 64 KiB of them with auth_type plain would hold up everybody
+ * else for as long as a hundred logins take. PostgreSQL before version 14 refused more than 1023 bytes.
+ */
+const MAX_PREPARED_BYTES = 4096
+
 /** The bytes that go into the key derivation. */
 export function preparePassword(password: string | Buffer): Buffer {
   const bytes = typeof password === 'string' ? Buffer.from(password) : password
-  if (!isUtf8(bytes)) return bytes
+  if (bytes.length > MAX_PREPARED_BYTES || !isUtf8(bytes)) return bytes
   const text = bytes.toString()
   const ascii = text.length === bytes.length
   if (ascii) return bytes

@@ -57,7 +57,7 @@ export class ClientAuthentication {
       this.#take({ kind: 'ok' })
       return
     }
-    const secret = credentials.lookup(user, database)
+    const secret = credentials.lookup(user, database, () => !client.wire.closed)
     if (!(secret instanceof Promise)) {
       this.#begin(decision, secret)
       return

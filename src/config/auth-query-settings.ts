@@ -74,9 +74,24 @@ export const authQuerySettings = {
       pooler: {
         default: '60s',
         doc: [
-          'How long an answer of auth_query is used again. A failed login asks anew, so that a changed password',
-          'works at the next attempt; a removed or expired user can get in for this long. 0 asks at every login.',
-          'PgBouncer always asks.',
+          'How long an answer of auth_query is used again where PostgreSQL gives no new one: it cannot be asked, or',
+          'takes longer than half a second. 0 keeps no answer. PgBouncer keeps none.',
+        ],
+      },
+    },
+  },
+  auth_query_recheck: {
+    type: 'time',
+    reloadable: true,
+    max: TenYearsMs,
+    in: {
+      pooler: {
+        default: '1s',
+        doc: [
+          'An answer of auth_query that is older is asked for anew before a login uses it: a changed password',
+          'works at its first attempt, a removed or expired user can get in for this long. However many clients of',
+          'a user log in, there is one query for them in this time. 0 asks at every login; as long as',
+          'auth_query_ttl, only a failed login asks earlier, and a changed password works at the second attempt.',
         ],
       },
     },

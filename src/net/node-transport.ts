@@ -32,7 +32,12 @@ export class NodeTransport implements Transport {
 
   listen(options: ListenOptions, onAccept: (connection: Connection) => void): Promise<BoundListener> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true })
-    server.on('connection', (socket) => onAccept(this.#adopt(socket)))
+    server.on('connection', (socket) => {
+      // Reset before it was accepted, it has no address any more, as if it came by a unix socket; but what the
+      // peer had sent can still be read, so that it would get what is only for local users.
+      if (socket.remoteAddress === undefined) socket.destroy()
+      else onAccept(this.#adopt(socket))
+    })
     return new Promise((resolve, reject) => {
       server.once('error', reject)
       const { host, port, backlog } = options

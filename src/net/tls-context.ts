@@ -28,6 +28,7 @@ export type TlsVerification = 'none' | 'ca' | 'full'
 /** ALPN name of the protocol. Source: PostgreSQL documentation, "SSL Session Encryption". */
 export const POSTGRESQL_ALPN = 'postgresql'
 
+const PEM_BEGIN = /-----BEGIN CERTIFICATE-----/g
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
 export class TlsContext {
@@ -79,9 +80,12 @@ export function opensslReason(error: unknown): string {
 
 /** Node skips what it cannot read in a file of authorities, so a broken file would mean "trust nobody". */
 function checkAuthorities(pem: Buffer, setting: string): void {
-  const blocks = pem.toString('latin1').match(PEM_CERTIFICATE) ?? []
+  const text = pem.toString('latin1')
+  const blocks = text.match(PEM_CERTIFICATE) ?? []
+  const begun = text.match(PEM_BEGIN)?.length ?? 0
   try {
-    if (blocks.length === 0) throw new Error('it has no BEGIN CERTIFICATE line')
+    if (begun === 0) throw new Error('it has no BEGIN CERTIFICATE line')
+    if (blocks.length < begun) throw new Error(`one of its ${begun} certificates is damaged`)
     for (const block of blocks) new X509Certificate(block)
   } catch (cause) {
     throw new PoolerError(

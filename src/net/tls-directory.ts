@@ -96,12 +96,20 @@ async function readContexts(config: Config): Promise<Contexts> {
   const servers = new Map<string, ServerTls>()
   const databases: [string, ServerOverrides][] = [...config.databases]
   if (config.fallbackDatabase !== undefined) databases.push(['*', config.fallbackDatabase])
+  const problems: string[] = []
+  const noting = (error: unknown): undefined => {
+    if (!(error instanceof PoolerError)) throw error
+    problems.push(error.message)
+  }
   for (const [name, database] of databases) {
     const settings = serverSettings(config.pooler, database, ` (databases.${JSON.stringify(name)})`)
     const key = keyOf(settings)
-    if (!servers.has(key)) servers.set(key, await readServer(settings))
+    // Databases with the same settings have the same problem, which is told once.
+    if (!servers.has(key)) servers.set(key, (await readServer(settings).catch(noting)) ?? DISABLED)
   }
-  return { config, clients: await readClients(config.pooler), servers }
+  const clients = await readClients(config.pooler).catch(noting)
+  if (problems.length > 0) throw misconfigured(problems.join('\n'))
+  return { config, clients: clients ?? null, servers }
 }
 
 async function readClients(pooler: PoolerSettings): Promise<ClientTls | null> {
@@ -150,11 +158,12 @@ async function readContext(settings: SideSettings): Promise<TlsContext> {
   }
   const read = (name: 'key_file' | 'cert_file' | 'ca_file'): Promise<Buffer | undefined> =>
     readPem(`${prefix}_${name}${where}`, settings[name])
-  const [key, certificate, authorities] = await Promise.all([
-    read('key_file'),
-    read('cert_file'),
-    read('ca_file'),
-  ])
+  const reads = await Promise.allSettled([read('key_file'), read('cert_file'), read('ca_file')])
+  const failed = reads.filter((result) => result.status === 'rejected')
+  if (failed.length > 0) throw misconfigured(failed.map(({ reason }) => reason.message).join('\n'))
+  const [key, certificate, authorities] = reads.map((result) =>
+    result.status === 'fulfilled' ? result.value : undefined,
+  )
   const { protocols, ciphers, tls13Ciphers } = settings
   return new TlsContext(
     { prefix, where, key, certificate, authorities, protocols, ciphers, tls13Ciphers },

@@ -92,11 +92,12 @@ function describe(
 }
 
 function peerCertificate(certificate: NodeCertificate | undefined): PeerCertificate | null {
-  const names: unknown = certificate?.subject?.CN
-  const commonName: unknown = Array.isArray(names) ? names[0] : names
-  // A NUL byte would make programs that stop at it read another name, so such a name is none.
-  if (certificate === undefined || typeof commonName !== 'string' || commonName.includes('\0')) return null
-  return { commonName }
+  if (certificate === undefined) return null
+  const names: unknown = certificate.subject?.CN
+  const first: unknown = Array.isArray(names) ? names[0] : names
+  const commonName = typeof first === 'string' ? first : ''
+  // A NUL byte would make programs that stop at it read another name: such a certificate counts as none.
+  return commonName.includes('\0') ? null : { commonName }
 }
 
 /**

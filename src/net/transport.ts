@@ -61,7 +61,7 @@ export interface TlsSession {
 }
 
 export interface PeerCertificate {
-  /** CN of the subject, the first if there are several. */
+  /** CN of the subject, the first if there are several; empty where it has none. */
   readonly commonName: string
 }
 

@@ -1,3 +1,4 @@
+import { AbandonedQuestion } from '../auth/auth-query-cache.ts'
 import type { AuthQuerySource } from '../config/auth-query-source.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
@@ -60,13 +61,19 @@ export class AuthQueries {
 
   /**
    * The secret of `user`; null for one who may not log in, undefined for one who does not exist. Rejects with the
-   * PoolerError that says why not, which is logged here and is not for clients.
+   * PoolerError that says why not, which is logged here and is not for clients; with an AbandonedQuestion if nobody
+   * wants to know any more when its turn comes: whoever asks for ever new names and hangs up would otherwise make
+   * everybody wait.
    */
-  fetch(source: AuthQuerySource, user: string): Promise<string | null | undefined> {
+  fetch(
+    source: AuthQuerySource,
+    user: string,
+    stillWanted: () => boolean = () => true,
+  ): Promise<string | null | undefined> {
     const line = this.#lines.get(source.key) ?? new Line(source)
     this.#lines.set(source.key, line)
     line.waiting += 1
-    const answer = line.tail.then(() => this.#ask(line, user))
+    const answer = line.tail.then(() => this.#ask(line, user, stillWanted))
     line.tail = answer.catch(() => {})
     return answer
   }
@@ -91,14 +98,17 @@ export class AuthQueries {
     this.#lines.clear()
   }
 
-  async #ask(line: Line, user: string): Promise<string | null | undefined> {
+  async #ask(line: Line, user: string, stillWanted: () => boolean): Promise<string | null | undefined> {
     const { source } = line
     try {
+      if (!stillWanted()) throw new AbandonedQuestion()
       const reused = line.connection
       const connection = await this.#connect(line)
       try {
         return await connection.ask(user)
       } catch (error) {
+        // A server that does not answer is not waited for by each of those behind, one after the other.
+        if (isOutage(error)) line.failure = { error, untilMs: Date.now() + RETRY_MS }
         // PostgreSQL may have been restarted since the connection was last used: nobody was asked yet.
         if (connection !== reused || connection.isOpen || this.#stopped.signal.aborted) throw error
         return await (await this.#connect(line)).ask(user)
@@ -106,6 +116,7 @@ export class AuthQueries {
     } catch (error) {
       // Which databases exist is not told to whoever is not logged in: their users do not exist.
       if (error instanceof PoolerError && error.sqlState === SqlState.InvalidCatalogName) return undefined
+      if (error instanceof AbandonedQuestion) throw error
       const { database, user: authUser } = source
       this.#options.log.error(
         { err: error, database: database.name, auth_user: authUser },
@@ -148,4 +159,8 @@ export class AuthQueries {
       throw error
     }
   }
+}
+
+function isOutage(error: unknown): error is PoolerError {
+  return error instanceof PoolerError && error.sqlState === SqlState.CannotConnectNow
 }

@@ -73,12 +73,21 @@ export async function openServer(
   }
 }
 
+/** Before AuthenticationOk these would pass for the end of a login in which nobody has proved anything. */
+const AFTER_AUTHENTICATION: ReadonlySet<number> = new Set([
+  BackendType.ParameterStatus,
+  BackendType.BackendKeyData,
+  BackendType.ReadyForQuery,
+])
+
 /** The handler of a server that is logging in. */
 class LoginDialogue implements ServerHandler {
   readonly finished: Promise<void>
   readonly #exchange: ServerExchange
   #resolve!: () => void
   #reject!: (error: PoolerError) => void
+  /** AuthenticationOk has come, at the end of a dialogue that was what it should be. */
+  #authenticated = false
   /** The server's own refusal; the close that follows it must not hide it. */
   #refusal: PoolerError | null = null
 
@@ -102,6 +111,7 @@ class LoginDialogue implements ServerHandler {
     start: number,
     end: number,
   ): Verdict {
+    if (!this.#authenticated && AFTER_AUTHENTICATION.has(type)) throw unexpected(type)
     switch (type) {
       case BackendType.Authentication:
         this.#authenticate(server, buffer, start, end)
@@ -127,7 +137,7 @@ class LoginDialogue implements ServerHandler {
       case BackendType.NoticeResponse:
         break
       default:
-        throw new PoolerError(SqlState.ProtocolViolation, `unexpected ${backendTypeName(type)} during login`)
+        throw unexpected(type)
     }
     return Verdict.Drop
   }
@@ -163,6 +173,7 @@ class LoginDialogue implements ServerHandler {
   #take(server: ServerConnection, step: Awaited<ReturnType<ServerExchange['onAuthentication']>>): void {
     if (step.kind === 'send') server.send(step.message)
     else if (step.kind === 'failed') server.close(step.error)
+    else if (step.kind === 'ok') this.#authenticated = true
   }
 
   #resume(server: ServerConnection): void {
@@ -172,6 +183,10 @@ class LoginDialogue implements ServerHandler {
       server.close(asPoolerError(error))
     }
   }
+}
+
+function unexpected(type: number): PoolerError {
+  return new PoolerError(SqlState.ProtocolViolation, `unexpected ${backendTypeName(type)} during login`)
 }
 
 /** The server's own ErrorResponse, to be passed on to clients as it came. */

@@ -79,8 +79,9 @@ function ask({ query, dbname = 'postgres', port = postgres.port, timeoutMs = 500
   })
   running.push(queries)
   const source = authQuerySource(config, 'app') as AuthQuerySource
-  const fetch = (user: string) => queries.fetch(source, user)
-  const cache = new AuthQueryCache({ ttlMs: 60_000, sourceOf: () => source.key, fetch })
+  const fetch = (user: string, _database?: string, stillWanted?: () => boolean) =>
+    queries.fetch(source, user, stillWanted)
+  const cache = new AuthQueryCache({ ttlMs: 60_000, recheckMs: 1000, sourceOf: () => source.key, fetch })
   return { queries, fetch, credentials: new Credentials(new Map(), new Map(), cache) }
 }
 
@@ -229,7 +230,24 @@ describe('a query of the operator', () => {
 
   test('that is too slow is given up', async () => {
     const { fetch } = ask({ query: 'SELECT $1, pg_sleep(60)::text', timeoutMs: 200 })
-    expect(await failure(fetch('scram_user'))).toMatch(/^57P03 auth_query was not answered in time/)
+    const startedMs = performance.now()
+    const answers = await Promise.all(['scram_user', 'a', 'b', 'c', 'd'].map((user) => failure(fetch(user))))
+    expect(new Set(answers)).toEqual(
+      new Set(['57P03 auth_query was not answered in time (server_connect_timeout)']),
+    )
+    // Who waited behind the first is not asked for one after the other.
+    expect(performance.now() - startedMs).toBeLessThan(800)
+  })
+
+  test('is not asked for those who have hung up', async () => {
+    await postgres.query('TRUNCATE asked')
+    const { fetch } = ask({ query: 'INSERT INTO public.asked VALUES ($1) RETURNING name, md5(name)' })
+    const gone = Array.from({ length: 20 }, (_, n) =>
+      fetch(`stranger ${n}`, 'app', () => false).catch(({ name }) => name),
+    )
+    expect(await fetch('scram_user')).toMatch(/^[0-9a-f]{32}$/)
+    expect(new Set(await Promise.all(gone))).toEqual(new Set(['AbandonedQuestion']))
+    expect(await postgres.query('SELECT name FROM asked')).toEqual([{ name: 'scram_user' }])
   })
 })
 

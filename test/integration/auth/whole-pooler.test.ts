@@ -63,19 +63,41 @@ describe('a client that only PostgreSQL knows', () => {
     }
   })
 
-  test('gets in with a changed password at the next attempt', async () => {
+  test('gets in with a changed password at its first attempt, and no more with the old one', async () => {
     await postgres.query("CREATE ROLE changing LOGIN PASSWORD 'old'")
-    const started = await pooler()
+    const started = await pooler({ auth_query_recheck: 0 })
     expect(await logIn(started, 'changing', 'old')).toBe('is changing')
     await postgres.query("ALTER ROLE changing PASSWORD 'new'")
-    expect(await logIn(started, 'changing', 'new')).toContain('28P01')
+    expect(await logIn(started, 'changing', 'new')).toBe('is changing')
+    expect(await logIn(started, 'changing', 'old')).toContain('28P01')
+  })
+
+  test('gets in with a changed password after a failed attempt where answers are rechecked seldom', async () => {
+    await postgres.query("CREATE ROLE seldom LOGIN PASSWORD 'old'")
+    const started = await pooler({ auth_query_recheck: '60s' })
+    expect(await logIn(started, 'seldom', 'old')).toBe('is seldom')
+    await postgres.query("ALTER ROLE seldom PASSWORD 'new'")
+    expect(await logIn(started, 'seldom', 'new')).toContain('28P01')
     // The refresh may have to wait until the last query is a second old; attempts meanwhile fail.
     let attempt = ''
     const deadline = Date.now() + 10_000
-    while (attempt !== 'is changing' && Date.now() < deadline)
-      attempt = await logIn(started, 'changing', 'new')
-    expect(attempt).toBe('is changing')
-    expect(await logIn(started, 'changing', 'old')).toContain('28P01')
+    while (attempt !== 'is seldom' && Date.now() < deadline) attempt = await logIn(started, 'seldom', 'new')
+    expect(attempt).toBe('is seldom')
+  })
+
+  test('gets in by the last answer while auth_query cannot be answered', async () => {
+    await postgres.query(
+      "CREATE TABLE secrets AS SELECT 'alice'::name AS name, rolpassword FROM pg_authid WHERE rolname = 'alice'",
+    )
+    const started = await pooler({
+      auth_query: 'SELECT name, rolpassword FROM public.secrets WHERE name = $1',
+      auth_query_recheck: 0,
+    })
+    expect(await logIn(started, 'alice', 'pencil')).toBe('is alice')
+    await postgres.query('DROP TABLE secrets')
+    expect(await logIn(started, 'alice', 'pencil')).toBe('is alice')
+    expect(await logIn(started, 'alice', 'pen')).toContain('28P01')
+    expect(await logIn(started, 'changing', 'new')).toContain('57P03')
   })
 
   test('costs one query, however often it logs in at once', async () => {

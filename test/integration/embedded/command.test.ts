@@ -150,6 +150,48 @@ describe('a configuration file', () => {
     expect(command.output).toBe('my.toml is valid\n')
   })
 
+  test('passes the check only with all the files that a start reads', async () => {
+    await writeFile(
+      join(folder, 'my.toml'),
+      `[pooler]
+auth_type = "hba"
+auth_hba_file = "pg_hba.conf"
+auth_ident_file = "pg_ident.conf"
+auth_file = "userlist.txt"
+client_tls_sslmode = "require"
+client_tls_key_file = "no.key"
+client_tls_cert_file = "no.crt"
+[databases.app]
+server_tls_sslmode = "verify-full"
+[databases.other]
+auth_query = "SELECT 1"
+[users.app]
+password_file = "no.password"
+[users.bob]
+password = "SCRAM-SHA-256$oops"
+`,
+    )
+    await writeFile(join(folder, 'pg_hba.conf'), 'host all all all trust\nhost all +ops all md5\nlocal x\n')
+    await writeFile(join(folder, 'pg_ident.conf'), 'm /( x\n')
+    await writeFile(join(folder, 'userlist.txt'), '"ann" "secret"\nbob secret\n')
+    const { exitCode, errors } = await refused('--check', 'my.toml')
+    expect(exitCode).toBe(1)
+    expect(errors.replaceAll(`${folder}/`, '').split('\n')).toEqual([
+      expect.stringMatching(/^pooler: users\.app\.password_file: cannot read no\.password: ENOENT/),
+      expect.stringMatching(/^pooler: databases\.other\.auth_query: has no effect without an auth_user/),
+      expect.stringMatching(/^pooler: pg_hba\.conf:2: "\+group" is not supported/),
+      expect.stringMatching(/^pooler: pg_hba\.conf:3: the line ends before its user/),
+      expect.stringMatching(/^pooler: pg_ident\.conf:1: invalid regular expression/),
+      expect.stringMatching(/^pooler: userlist\.txt:2: expected "user" "password"/),
+      expect.stringMatching(/^pooler: users\.bob\.password: the secret begins with SCRAM-SHA-256\$ but/),
+      expect.stringMatching(/^pooler: server_tls_sslmode "verify-full" .* needs server_tls_ca_file/),
+      expect.stringMatching(/^pooler: cannot read client_tls_key_file no\.key: ENOENT/),
+      expect.stringMatching(/^pooler: cannot read client_tls_cert_file no\.crt: ENOENT/),
+    ])
+    // A start says the very same.
+    expect((await refused('my.toml')).errors).toBe(errors)
+  })
+
   test('of the current folder is used, and said so, where none is named', async () => {
     const toml = `[pooler]\nlisten_port = ${await freePort()}\nauth_type = "trust"\n[databases.app]\nhost = "127.0.0.1"\n`
     await writeFile(join(folder, 'pooler.toml'), toml)

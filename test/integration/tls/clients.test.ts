@@ -114,6 +114,14 @@ describe.runIf(hasOpenssl())('TLS with clients', () => {
     })
   })
 
+  test('verify-ca takes a certificate that names nobody, as PostgreSQL does', async () => {
+    await start('verify-ca')
+    const client = await openTls(pooler, await pem(await authority.issue('')))
+    await client.login(login())
+    expect(await client.value('SELECT 1')).toBe('1')
+    client.end()
+  })
+
   test('under require an unknown certificate is not asked about', async () => {
     await start('require', { client_tls_ca_file: authority.certificate })
     const client = await openTls(pooler, await pem(await stranger.issue('postgres')))

@@ -4,7 +4,7 @@ import { type AuthType, ClientExchange, type ClientStep } from '../../../src/aut
 import { md5Response, md5Secret } from '../../../src/auth/md5.ts'
 import { ScramClient } from '../../../src/auth/scram-client.ts'
 import { formatScramVerifier, makeScramVerifier } from '../../../src/auth/scram-verifier.ts'
-import { PlainSecret, parseSecret, type UserSecret } from '../../../src/auth/user-secret.ts'
+import { PlainSecret, parseSecret, ScramSecret, type UserSecret } from '../../../src/auth/user-secret.ts'
 import {
   type AuthenticationRequest,
   encodePasswordMessage,
@@ -295,4 +295,13 @@ describe('a message out of turn', () => {
     await passwordLogin(exchange, 'wrong')
     expect(await send(exchange, encodePasswordMessage('secret'))).toMatchObject({ kind: 'failed' })
   })
+})
+
+test('a stored secret with more iterations than anybody should compute is not computed', async () => {
+  const verifier = { ...(await makeScramVerifier('pencil')), iterations: 2_147_483_647 }
+  const exchange = new ClientExchange({ authType: 'plain', user: 'eve', secret: new ScramSecret(verifier) })
+  exchange.start()
+  const message = encodePasswordMessage('pencil')
+  const step = await exchange.onMessage(message, 5, message.length)
+  expect(step).toMatchObject({ kind: 'failed', error: { sqlState: '28P01' } })
 })

@@ -32,6 +32,8 @@ describe('a map lets', () => {
     ['m /^(.*)$ \\1', '+ops', '+ops', true],
     ['m /^(.*)$ \\1', '$&', '$&', true],
     ['m /^(a)?b$ \\1', 'b', '', false],
+    ['m /^(.*)@(?:x|y)\\.org$ \\1', 'ann@y.org', 'ann', true],
+    ['m /^(ann|bob)$ alice', 'bob', 'alice', true],
     ['m /example\\.com$ guest', 'ann@example.com', 'guest', true],
     ['m ann alice', 'ann\0', 'alice', false],
     [`m ann ${'x'.repeat(70)}`, 'ann', 'x'.repeat(80), true],
@@ -56,6 +58,9 @@ test.each([
   ['m ann +ops', /"\+group" is not supported/],
   ['m /a \\1', /has no parentheses for the \\1/],
   ['m /( a', /invalid regular expression/],
+  // PostgreSQL takes the longest alternative, so that app_ro_x would be app_ro there and app here.
+  ['m /^(app|app_ro)(_.*)?$ \\1', /alternatives .* write one line for each/],
+  ['m /^(?:a|ab)(.*)$ \\1', /alternatives .* write one line for each/],
   ['m ann /(', /invalid regular expression/],
   ['m "ann alice', /quote is not closed/],
 ])('%j is an error with file and line', (line, message) => {

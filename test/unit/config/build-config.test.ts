@@ -43,6 +43,7 @@ describe('defaults', () => {
       auth_query: undefined,
       auth_dbname: undefined,
       auth_query_ttl: 60_000,
+      auth_query_recheck: 1000,
       client_login_timeout: 60_000,
       ignore_startup_parameters: [],
       server_connect_timeout: 15_000,

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -14,6 +14,7 @@ describe.runIf(hasOpenssl())('TLS settings', () => {
   let pair: CertificateFiles
   let other: CertificateFiles
   let broken: string
+  let half: string
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'pooler-tls-'))
@@ -22,6 +23,9 @@ describe.runIf(hasOpenssl())('TLS settings', () => {
     other = await authority.issue('other')
     broken = join(folder, 'broken.crt')
     await writeFile(broken, 'this is not PEM\n')
+    half = join(folder, 'half.crt')
+    const whole = await readFile(authority.certificate, 'utf8')
+    await writeFile(half, whole.slice(0, whole.length / 2) + whole)
   })
   afterAll(() => rm(folder, { recursive: true }))
 
@@ -57,6 +61,11 @@ describe.runIf(hasOpenssl())('TLS settings', () => {
       'authorities that are none',
       () => clients({ client_tls_ca_file: broken }),
       /client_tls_ca_file does not hold certificates in PEM/,
+    ],
+    [
+      'authorities of which one is cut short',
+      () => clients({ client_tls_ca_file: half }),
+      /client_tls_ca_file does not hold certificates in PEM: one of its 2 certificates is damaged/,
     ],
     [
       'verify-ca without authorities',
