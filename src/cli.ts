@@ -10,6 +10,7 @@ import { buildConfig } from './config/config.ts'
 import { ConfigError } from './config/config-error.ts'
 import { loadToml } from './config/load-toml.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
+import { ControlSignals } from './control/control-signals.ts'
 import { EmbeddedPostgres } from './embedded/embedded-postgres.ts'
 import { EmbeddedPostgresError } from './embedded/embedded-postgres-error.ts'
 import { isPortFree } from './embedded/free-port.ts'
@@ -69,20 +70,12 @@ function configFileOfFolder(line: StartCommand): string | undefined {
 }
 
 async function startConfigured(config: Config, configFile: string, line: StartCommand): Promise<number> {
-  const signals = new StopSignals('SIGINT', 'SIGTERM')
   const { log, flush } = createLogger({ level: line.verbose ? 'debug' : config.pooler.log_level })
-  const pooler = new Pooler(config, log, configFile)
-  process.on('SIGHUP', () => {
-    pooler.reloadTls().then(
-      () => log.info('certificates and keys read again'),
-      (error: unknown) => log.error({ err: error }, 'certificates and keys stay as they were'),
-    )
-  })
+  const pooler = new Pooler(config, log, { file: configFile, load: () => loadToml(configFile) })
+  const signals = new ControlSignals(pooler, log)
   try {
     await pooler.start()
-    await signals.first
-    signals.onSecond(() => process.exit(1))
-    await pooler.stop()
+    await signals.ended
     return 0
   } finally {
     await flush()

@@ -13,6 +13,8 @@ export interface CreatePoolerOptions {
  *
  *     const pooler = createPooler({ databases: { app: { host: '127.0.0.1' } }, users: { app: { password: '...' } } })
  *     await pooler.start()
+ *     await pooler.reload({ databases: { app: { host: '127.0.0.2' } } })
+ *     await pooler.shutdown('wait_for_servers')
  */
 export function createPooler(configuration: ConfigInput, options: CreatePoolerOptions = {}): Pooler {
   const config = buildConfig(configuration)
@@ -20,4 +22,6 @@ export function createPooler(configuration: ConfigInput, options: CreatePoolerOp
 }
 
 export type { ConfigInput } from './config/config.ts'
+export type { ReloadReport } from './config/reload.ts'
+export type { PoolerControl, ShutdownMode } from './control/pooler-control.ts'
 export type { Pooler, PoolerStats, PoolStats } from './pooler.ts'

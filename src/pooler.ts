@@ -1,29 +1,28 @@
-import assert from 'node:assert'
-import { AuthQueryCache } from './auth/auth-query-cache.ts'
-import { Credentials } from './auth/credentials.ts'
 import { loginClock } from './auth/login-clock.ts'
 import { LoginThrottle } from './auth/login-throttle.ts'
-import { parseSecret } from './auth/user-secret.ts'
 import { readStartupFiles } from './client/startup-files.ts'
-import { type AuthQuerySource, authQuerySource, usesAuthQuery } from './config/auth-query-source.ts'
-import { type Config, type DatabaseConfig, findDatabase } from './config/config.ts'
+import { buildConfig, type Config, type ConfigInput } from './config/config.ts'
 import { poolPolicy } from './config/pool-policy.ts'
+import { mergeForReload, type ReloadReport } from './config/reload.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
+import { AuthSources } from './control/auth-sources.ts'
+import { DatabaseControl } from './control/database-control.ts'
+import { PoolFactory } from './control/pool-factory.ts'
+import type { PoolerControl, ShutdownMode } from './control/pooler-control.ts'
+import { reloadPools } from './control/reload-pools.ts'
+import { drainClients } from './control/shutdown.ts'
+import { Suspension } from './control/suspension.ts'
 import { PoolerError, SqlState } from './errors.ts'
 import type { Logger } from './log.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
 import { FlushQueue } from './net/flush-queue.ts'
 import { NodeTransport } from './net/node-transport.ts'
 import type { TlsDirectory } from './net/tls-directory.ts'
-import type { BoundListener, Endpoint } from './net/transport.ts'
+import type { BoundListener } from './net/transport.ts'
 import { Janitor } from './pool/janitor.ts'
 import { LocalBudget } from './pool/local-budget.ts'
 import { PoolDirectory } from './pool/pool-directory.ts'
-import { ServerPool } from './pool/server-pool.ts'
 import { StatementRegistry } from './prepared/statement-registry.ts'
-import { AuthQueries } from './server/auth-queries.ts'
-import type { ServerConnection } from './server/server-connection.ts'
-import { openServer } from './server/server-login.ts'
 
 /** Counts for operators and tests. */
 export interface PoolerStats {
@@ -43,32 +42,64 @@ export interface PoolStats {
   readonly waiting: number
 }
 
+/** What exists from start() on. */
+interface StartedParts {
+  readonly tls: TlsDirectory
+  readonly multiplexer: Multiplexer
+  readonly databases: DatabaseControl
+  readonly suspension: Suspension
+}
+
+/** Where a configuration comes from, to be read again by reload(). */
+export interface ConfigSource {
+  /** The file; it is looked at for who may read it. */
+  readonly file: string
+  /** Rejects with a ConfigError. */
+  load(): Promise<Config>
+}
+
 /**
  * Pooler: the composition root, the only place that wires objects together. `start()` listens, `stop()`
- * closes every connection; a Pooler starts once.
+ * closes every connection; a Pooler starts once. What an operator can do with it in between is PoolerControl.
  */
-export class Pooler {
+export class Pooler implements PoolerControl {
   #config: Config
-  readonly #configFile: string | undefined
+  readonly #source: ConfigSource | undefined
   readonly #log: Logger
   readonly #queue = new FlushQueue()
   readonly #transport = new NodeTransport(this.#queue)
   readonly #registry = new StatementRegistry()
   readonly #janitor = new Janitor()
-  readonly #budget = new LocalBudget()
-  readonly #pools = new PoolDirectory((database, user) => this.#createPool(database, user))
-  #credentials = new Credentials(new Map())
-  #authQueries: AuthQueries | null = null
-  #tls: TlsDirectory | null = null
-  #multiplexer: Multiplexer | null = null
+  readonly #throttle = new LoginThrottle({ maxPendingPerAddress: 0, failureDelayMs: 0 }, loginClock)
+  readonly #factory: PoolFactory
+  readonly #pools: PoolDirectory
+  readonly #sources: AuthSources
   readonly #stopping = new AbortController()
+  #parts: StartedParts | null = null
   #listeners: BoundListener[] = []
+  #reloading: Promise<unknown> = Promise.resolve()
+  #stopped: Promise<void> | null = null
 
-  /** `configFile` is where the Config was read from, if it was: it is looked at for who may read it. */
-  constructor(config: Config, log: Logger, configFile?: string) {
+  constructor(config: Config, log: Logger, source?: ConfigSource) {
     this.#config = config
-    this.#configFile = configFile
+    this.#source = source
     this.#log = log
+    this.#factory = new PoolFactory({
+      config: () => this.#config,
+      credentials: () => this.#sources.credentials,
+      tls: () => this.#started.tls,
+      transport: this.#transport,
+      queue: this.#queue,
+      registry: this.#registry,
+      budget: new LocalBudget(),
+      log,
+    })
+    this.#pools = new PoolDirectory((database, user) => this.#factory.create(database, user))
+    this.#sources = new AuthSources(
+      config,
+      (origin, signal) => this.#factory.openForAuthQuery(origin, signal),
+      log,
+    )
   }
 
   /** Where it listens first; throws before start(). */
@@ -86,7 +117,7 @@ export class Pooler {
       active: pool.activeCount,
       waiting: pool.waiting,
     }))
-    return { clients: this.#multiplexer?.clientCount ?? 0, statements: this.#registry.size, pools }
+    return { clients: this.#parts?.multiplexer.clientCount ?? 0, statements: this.#registry.size, pools }
   }
 
   /**
@@ -96,22 +127,14 @@ export class Pooler {
   async start(): Promise<void> {
     const { config, policy, userlist, tls } = await readStartupFiles(this.#config)
     this.#config = config
-    this.#tls = tls
-    for (const line of await secretFileWarnings(config, this.#configFile)) this.#log.warn(line)
-    const { pooler, users } = config
-    const passwords = new Map([...users].map(([name, { password }]) => [name, password]))
-    this.#credentials = new Credentials(passwords, userlist, this.#createAuthQueryCache())
+    await this.#warnOfOpenFiles()
+    this.#sources.load(config, userlist)
+    this.#setThrottle()
     const multiplexer = new Multiplexer({
-      config: this.#config,
-      credentials: this.#credentials,
+      config,
+      credentials: this.#sources.credentials,
       policy,
-      throttle: new LoginThrottle(
-        {
-          maxPendingPerAddress: pooler.max_pending_logins_per_address,
-          failureDelayMs: pooler.auth_failure_delay,
-        },
-        loginClock,
-      ),
+      throttle: this.#throttle,
       tls,
       pools: this.#pools,
       registry: this.#registry,
@@ -119,118 +142,171 @@ export class Pooler {
       queue: this.#queue,
       log: this.#log,
     })
-    this.#multiplexer = multiplexer
-    for (const host of pooler.listen_addr) {
+    this.#parts = {
+      tls,
+      multiplexer,
+      databases: new DatabaseControl(() => this.#config, this.#pools, multiplexer),
+      suspension: new Suspension(multiplexer),
+    }
+    await this.#listen(multiplexer)
+    this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
+    this.#janitor.add((nowMs) => this.#sources.tick(nowMs))
+    this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
+    this.#openMinimum()
+    this.#janitor.start()
+  }
+
+  /** `given` takes the place of the configuration file. */
+  reload(given?: ConfigInput): Promise<ReloadReport> {
+    // One after the other: each starts from what the one before it has left.
+    const report = this.#reloading.then(() => this.#reload(given))
+    this.#reloading = report.catch(() => {})
+    return report
+  }
+
+  pause(database?: string): Promise<void> {
+    if (this.#started.suspension.suspended) return Promise.reject(alreadyPaused())
+    return this.#started.databases.pause(database)
+  }
+
+  resume(database?: string): void {
+    const { suspension, databases } = this.#started
+    if (suspension.suspended && database === undefined) suspension.resume()
+    else databases.resume(database)
+  }
+
+  async suspend(): Promise<void> {
+    const { suspension } = this.#started
+    if (suspension.suspended) throw alreadyPaused()
+    if (this.#pools.somePaused)
+      throw new PoolerError(SqlState.ObjectNotInState, 'cannot suspend with paused databases', {
+        severity: 'ERROR',
+      })
+    await suspension.suspend(this.#config.pooler.suspend_timeout)
+  }
+
+  reconnect(database?: string): void {
+    this.#started.databases.reconnect(database)
+  }
+
+  kill(database?: string): void {
+    this.#started.databases.kill(database)
+  }
+
+  disable(database: string): void {
+    this.#started.databases.setDisabled(database, true)
+  }
+
+  enable(database: string): void {
+    this.#started.databases.setDisabled(database, false)
+  }
+
+  waitClose(database?: string): Promise<void> {
+    return this.#started.databases.waitClose(database)
+  }
+
+  async shutdown(mode: ShutdownMode): Promise<void> {
+    const listening = this.#closeListeners()
+    if (mode !== 'immediate' && this.#parts !== null) {
+      const { multiplexer } = this.#parts
+      this.#log.info({ mode, clients: multiplexer.clientCount }, 'shutting down')
+      await drainClients(multiplexer, mode, this.#config.pooler.shutdown_timeout, this.#stopping.signal)
+    }
+    await this.stop()
+    await listening
+  }
+
+  /** Stops listening and closes all clients and servers at once. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async #stop(): Promise<void> {
+    const error = new PoolerError(SqlState.AdminShutdown, 'pooler is shutting down')
+    this.#stopping.abort()
+    this.#janitor.stop()
+    const listening = this.#closeListeners()
+    this.#parts?.multiplexer.close(error)
+    this.#parts?.multiplexer.disconnect(error)
+    this.#sources.stop(error)
+    await Promise.all([...this.#pools].map((pool) => pool.stop(error)))
+    await listening
+    this.#log.info('stopped')
+  }
+
+  get #started(): StartedParts {
+    if (this.#parts === null)
+      throw new PoolerError(SqlState.CannotConnectNow, 'the pooler has not been started')
+    return this.#parts
+  }
+
+  async #reload(given: ConfigInput | undefined): Promise<ReloadReport> {
+    const { multiplexer, tls } = this.#started
+    const written = given === undefined ? await this.#source?.load() : buildConfig(given)
+    if (written === undefined)
+      throw new PoolerError(SqlState.ConfigurationError, 'there is no configuration file to read again')
+    const files = await readStartupFiles(written)
+    const before = this.#config
+    const { config, report } = mergeForReload(before, files.config)
+    this.#config = config
+    await this.#warnOfOpenFiles()
+    this.#sources.load(config, files.userlist)
+    this.#setThrottle()
+    tls.replaceBy(files.tls)
+    multiplexer.configure({ config, credentials: this.#sources.credentials, policy: files.policy })
+    reloadPools(this.#pools, before, config)
+    this.#openMinimum()
+    if (before.pooler.log_level !== config.pooler.log_level) this.#log.level = config.pooler.log_level
+    this.#log.info({ changed: report.changed }, 'configuration read again')
+    for (const setting of report.kept) this.#log.warn({ setting }, 'takes effect after a restart only')
+    return report
+  }
+
+  async #listen(multiplexer: Multiplexer): Promise<void> {
+    const { listen_addr, listen_port, listen_backlog } = this.#config.pooler
+    for (const host of listen_addr) {
       const listener = await this.#transport
-        .listen({ host, port: pooler.listen_port, backlog: pooler.listen_backlog }, (connection) =>
+        .listen({ host, port: listen_port, backlog: listen_backlog }, (connection) =>
           multiplexer.accept(connection),
         )
         .catch(async (error: unknown) => {
-          await Promise.all(this.#listeners.map((open) => open.close()))
-          throw cannotListen(host, pooler.listen_port, error)
+          await this.#closeListeners()
+          throw cannotListen(host, listen_port, error)
         })
       this.#listeners.push(listener)
       this.#log.info({ host: listener.host, port: listener.port }, 'listening')
     }
-    this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
-    this.#janitor.add((nowMs) => this.#authQueries?.tick(nowMs))
-    this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
-    if (pooler.auth_type === 'scram-sha-256' || pooler.auth_type === 'hba') {
-      void this.#credentials.deriveVerifiers(this.#stopping.signal)
+  }
+
+  async #closeListeners(): Promise<void> {
+    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()))
+  }
+
+  async #warnOfOpenFiles(): Promise<void> {
+    for (const line of await secretFileWarnings(this.#config, this.#source?.file)) this.#log.warn(line)
+  }
+
+  #setThrottle(): void {
+    const { max_pending_logins_per_address, auth_failure_delay } = this.#config.pooler
+    this.#throttle.limits = {
+      maxPendingPerAddress: max_pending_logins_per_address,
+      failureDelayMs: auth_failure_delay,
     }
-    this.#janitor.start()
   }
 
-  /** Reads certificates and keys again: new connections use them, open ones keep theirs. */
-  async reloadTls(): Promise<void> {
-    await this.#tls?.reload()
-  }
-
-  /** Stops listening and closes all clients and servers. */
-  async stop(): Promise<void> {
-    const error = new PoolerError(SqlState.AdminShutdown, 'pooler is shutting down')
-    this.#stopping.abort()
-    this.#janitor.stop()
-    const listening = this.#listeners.map((listener) => listener.close())
-    this.#multiplexer?.close(error)
-    this.#multiplexer?.disconnect(error)
-    this.#authQueries?.stop(error)
-    await Promise.all([...this.#pools].map((pool) => pool.stop(error)))
-    await Promise.all(listening)
-    this.#log.info('stopped')
-  }
-
-  /** What asks for users who are in no file; undefined where there is no auth_user. */
-  #createAuthQueryCache(): AuthQueryCache | undefined {
-    const config = this.#config
-    if (!usesAuthQuery(config)) return undefined
-    const queries = new AuthQueries({
-      open: (source, signal) => this.#openAuthServer(source, signal),
-      timeoutMs: config.pooler.server_connect_timeout,
-      idleTimeoutMs: config.pooler.server_idle_timeout,
-      log: this.#log,
-    })
-    this.#authQueries = queries
-    return new AuthQueryCache({
-      ttlMs: config.pooler.auth_query_ttl,
-      recheckMs: config.pooler.auth_query_recheck,
-      sourceOf: (database) => authQuerySource(config, database)?.key,
-      fetch: async (user, database, stillWanted) => {
-        const source = authQuerySource(config, database)
-        return source === undefined ? undefined : queries.fetch(source, user, stillWanted)
-      },
-    })
-  }
-
-  #openAuthServer({ database, user }: AuthQuerySource, signal: AbortSignal): Promise<ServerConnection> {
-    const target = {
-      endpoint: this.#endpointOf(database),
-      dbname: database.dbname,
-      user,
-      secret: this.#credentials.find(user),
-      connectTimeoutMs: this.#config.pooler.server_connect_timeout,
-      maxStatements: 0,
+  /** Pools that keep connections open before they have a client: whose user is known. */
+  #openMinimum(): void {
+    for (const database of this.#config.databases.values()) {
+      if (database.user === undefined) continue
+      if (poolPolicy(this.#config, database, database.user).minSize > 0)
+        this.#pools.get(database.name, database.user)
     }
-    return openServer(target, this.#transport, this.#queue, this.#registry, signal)
   }
+}
 
-  /** A host that begins with a slash is the folder of a unix socket, as in libpq. */
-  #endpointOf({ name, host, port }: DatabaseConfig): Endpoint {
-    const tls = this.#tls
-    assert(tls !== null, 'servers are connected to after start()')
-    return host.startsWith('/')
-      ? { path: `${host}/.s.PGSQL.${port}` }
-      : { host, port, tls: () => tls.server(name) }
-  }
-
-  #createPool(databaseName: string, user: string): ServerPool {
-    const config = this.#config
-    const database = findDatabase(config, databaseName)
-    if (database === undefined)
-      throw new PoolerError(SqlState.InvalidCatalogName, `database "${databaseName}" does not exist`)
-    const policy = poolPolicy(config, database, user)
-    const target = {
-      endpoint: this.#endpointOf(database),
-      dbname: database.dbname,
-      user,
-      connectTimeoutMs: policy.connectTimeoutMs,
-      maxStatements: policy.mode === 'session' ? 0 : config.pooler.max_prepared_statements,
-    }
-    // A database's own secret is made once and learns from no client.
-    const own = database.password === undefined ? undefined : parseSecret(database.password)
-    const open = async (signal: AbortSignal): Promise<ServerConnection> => {
-      const secret = own ?? (await this.#credentials.serverSecret(user, databaseName))
-      return openServer({ ...target, secret }, this.#transport, this.#queue, this.#registry, signal)
-    }
-    return new ServerPool({
-      database: databaseName,
-      user,
-      policy,
-      budget: this.#budget,
-      open,
-      log: this.#log,
-    })
-  }
+function alreadyPaused(): PoolerError {
+  return new PoolerError(SqlState.ObjectNotInState, 'already suspended/paused', { severity: 'ERROR' })
 }
 
 function cannotListen(host: string, port: number, error: unknown): PoolerError {

@@ -16,6 +16,7 @@ export class Credentials {
   readonly #lookalikes: Lookalikes
 
   /**
+   * `previous`: secrets that have not changed stay the same objects, with the keys that were derived or learnt.
    * `users` maps names to secret texts, undefined for none, and wins over `userlist`, which wins over `authQuery`.
    * Throws PoolerError F0000 naming the user when a secret is malformed.
    */
@@ -23,9 +24,14 @@ export class Credentials {
     users: ReadonlyMap<string, string | undefined>,
     userlist: ReadonlyMap<string, UserSecret> = new Map(),
     authQuery?: AuthQueryCache,
+    previous?: Credentials,
   ) {
     const secrets = new Map(userlist)
     for (const [user, text] of users) if (text !== undefined) secrets.set(user, parseSecretOf(user, text))
+    for (const [user, secret] of secrets) {
+      const known = previous?.find(user)
+      if (known?.equals(secret)) secrets.set(user, known)
+    }
     this.#withoutSecret = new Set([...users.keys()].filter((user) => users.get(user) === undefined))
     this.#secrets = secrets
     this.#authQuery = authQuery

@@ -47,6 +47,11 @@ export class PlainSecret extends Redacted {
     this.#password = password
   }
 
+  /** True if `other` stands for the same text. */
+  equals(other: UserSecret): boolean {
+    return other.kind === 'plain' && other.#password === this.#password
+  }
+
   /** The password itself; an empty one logs nobody in. */
   reveal(): string {
     return this.#password
@@ -85,6 +90,11 @@ export class Md5Secret extends Redacted {
     this.#secret = secret
   }
 
+  /** True if `other` stands for the same text. */
+  equals(other: UserSecret): boolean {
+    return other.kind === 'md5' && other.#secret === this.#secret
+  }
+
   /**
    * The stored form, "md5" and 32 hexadecimal digits. It belongs to one user name, which it does not tell.
    */
@@ -101,6 +111,14 @@ export class ScramSecret extends Redacted {
   constructor(verifier: ScramVerifier) {
     super()
     this.#verifier = verifier
+  }
+
+  /** True if `other` stands for the same verifier. */
+  equals(other: UserSecret): boolean {
+    if (other.kind !== 'scram') return false
+    const { iterations, salt, storedKey, serverKey } = this.#verifier
+    const { iterations: i, salt: s, storedKey: stored, serverKey: key } = other.#verifier
+    return i === iterations && s.equals(salt) && stored.equals(storedKey) && key.equals(serverKey)
   }
 
   scramVerifier(): Promise<ScramVerifier> {

@@ -285,7 +285,7 @@ function afterReady(session: Session, server: ServerConnection): void {
     return
   }
   if (!isDone(session, server)) return
-  const { draining } = session.context
+  const draining = session.context.draining ?? session.pool.ending
   if (session.mode !== 'session') releaseServer(session, server)
   if (draining !== null) failClient(session, draining)
 }

@@ -15,7 +15,7 @@ export class KnownParameters {
   /** The server's spelling of a value; undefined if no server has been asked yet. */
   find(pool: ServerPool, name: string, value: string): string | undefined {
     if (name === 'application_name' && /^[ -~]{0,63}$/.test(value)) return value
-    if (pool.welcome?.parameters.get(name) === value) return value
+    if (pool.generation.welcome?.parameters.get(name) === value) return value
     return this.#byPool.get(pool)?.get(`${name}=${value}`)
   }
 

@@ -77,7 +77,7 @@ export function detachServer(session: Session, server: ServerConnection): void {
   session.discarding = false
   session.cancelWanted = false
   session.recorder.stop()
-  server.wire.resume(PauseReason.PeerCongested)
+  server.wire.resume(PauseReason.PeerCongested | PauseReason.Suspended)
   client.wire.resume(PauseReason.PeerCongested)
   if (session.owedPaused) {
     session.owedPaused = false

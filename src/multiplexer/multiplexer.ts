@@ -11,6 +11,7 @@ import type { Logger } from '../log.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { TlsDirectory } from '../net/tls-directory.ts'
 import type { Connection, Transport } from '../net/transport.ts'
+import { PauseReason } from '../net/wire.ts'
 import { Conditions } from '../pool/conditions.ts'
 import type { PoolDirectory } from '../pool/pool-directory.ts'
 import { NameRewriter } from '../prepared/rewrite.ts'
@@ -57,6 +58,8 @@ export class Multiplexer implements SessionContext {
   readonly log: Logger
   /** Why clients are disconnected once they are in no transaction, and nobody logs in any more; null = served. */
   draining: PoolerError | null = null
+  /** SUSPEND: clients are not read, also those that log in now. */
+  suspended = false
   readonly #parts: MultiplexerParts
   #settings: MultiplexerSettings
   readonly #cancelKeys = new CancelKeys<Session>()
@@ -191,6 +194,7 @@ export class Multiplexer implements SessionContext {
     const limits = sessionLimits(config, client.user)
     const handler = new SessionHandler(new Session(client, pool, limits, tracksStatements, this))
     this.#sessions.set(handler.session, handler)
+    if (this.suspended) client.wire.pause(PauseReason.Suspended)
     log.info({ client: client.wire.peer, database: database.name, user: client.user }, 'client connected')
     handler.start()
   }

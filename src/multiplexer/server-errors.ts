@@ -119,7 +119,7 @@ function noteOutdated(
 ): void {
   if (isOutdatedPlan(fields)) {
     statement.epoch += 1
-    session.pool.knownStatements.delete(statement)
+    session.pool.generation.knownStatements.delete(statement)
   } else if (fields.sqlState === SqlState.InvalidSqlStatementName) server.statements?.remove(statement)
 }
 

@@ -15,7 +15,7 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
   if (effect === Effect.Prepare) {
     if (onServer !== null) {
       onServer.outstanding = false
-      session.pool.knownStatements.add(onServer.statement)
+      session.pool.generation.knownStatements.add(onServer.statement)
     }
     if (name !== null) name.outstanding -= 1
   } else if (effect === Effect.Unname && name !== null) {

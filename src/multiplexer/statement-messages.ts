@@ -82,7 +82,7 @@ export function parseKnown(session: Session, buffer: Buffer, start: number, end:
   if (statements === null || !isName(nameStart, nameEnd)) return false
   if (endOfName(buffer, nameEnd + 1, end) === -1 || statements.find(buffer, nameStart, nameEnd)) return false
   const statement = acquire(session, buffer, nameEnd, end)
-  if (!pool.knownStatements.has(statement)) {
+  if (!pool.generation.knownStatements.has(statement)) {
     context.registry.releaseName(statement)
     return false
   }

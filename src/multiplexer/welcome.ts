@@ -11,7 +11,7 @@ import { type Session, SessionPhase } from './session.ts'
  */
 export function startWelcome(session: Session): void {
   const { client, pool } = session
-  const welcome = pool.welcome
+  const welcome = pool.generation.welcome
   if (welcome !== null) {
     const values = knownValues(session)
     if (values !== undefined) {

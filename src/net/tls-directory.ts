@@ -74,6 +74,11 @@ export class TlsDirectory {
     this.#contexts = await readContexts(config)
   }
 
+  /** Uses from now on what `other` has read. */
+  replaceBy(other: TlsDirectory): void {
+    this.#contexts = other.#contexts
+  }
+
   /** For clients that connect now; null where TLS is not offered. */
   get clients(): ClientTls | null {
     return this.#contexts.clients

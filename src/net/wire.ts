@@ -18,6 +18,8 @@ export const PauseReason = {
   Owed: 4,
   /** Its own replies are not being read. */
   OutputFull: 8,
+  /** SUSPEND: nothing is read at all. */
+  Suspended: 16,
 } as const
 export type PauseReason = (typeof PauseReason)[keyof typeof PauseReason]
 
@@ -72,6 +74,11 @@ export class Wire implements SocketHandler {
 
   get closed(): boolean {
     return this.#closed
+  }
+
+  /** Bytes that were written and not taken yet. */
+  get pendingBytes(): number {
+    return this.#closed ? 0 : this.#connection.pendingBytes + (this.#out === null ? 0 : this.#outLength)
   }
 
   /** Adds bytes to this turn's write. The bytes are copied: the caller's buffer may be reused at once. */
@@ -136,9 +143,10 @@ export class Wire implements SocketHandler {
     this.#pauseReasons |= reason
   }
 
-  resume(reason: PauseReason): void {
-    if ((this.#pauseReasons & reason) === 0) return
-    this.#pauseReasons &= ~reason
+  /** `reasons` is one PauseReason, or several of them. */
+  resume(reasons: number): void {
+    if ((this.#pauseReasons & reasons) === 0) return
+    this.#pauseReasons &= ~reasons
     if (this.#pauseReasons === 0 && !this.#closed) this.#connection.resume()
   }
 

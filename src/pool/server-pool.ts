@@ -1,15 +1,14 @@
 import type { PoolPolicy } from '../config/pool-policy.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import type { Statement } from '../prepared/statement-registry.ts'
 import type { Lessee } from '../server/lessee.ts'
-import type { ParameterSet } from '../server/parameter-set.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { ServerState } from '../server/server-state.ts'
 import { Conditions } from './conditions.ts'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
 import { IdleServerHandler } from './idle-server-handler.ts'
 import { IdleServers } from './idle-servers.ts'
+import { PoolGeneration } from './pool-generation.ts'
 import { usedUpReason, wantsReplacement } from './server-age.ts'
 import { ServerChecks } from './server-checks.ts'
 import { ServerSupply } from './server-supply.ts'
@@ -47,15 +46,12 @@ export class ServerPool implements BudgetMember {
   readonly #active = new Set<ServerConnection>()
   readonly #checks = new ServerChecks()
   readonly #conditions = new Conditions()
-  /** Statements that a server of this pool has accepted: a Parse of one needs no server. */
-  knownStatements = new WeakSet<Statement>()
+  readonly generation = new PoolGeneration()
+  /** Why its clients are disconnected once they are in no transaction; null = they are served. */
+  ending: PoolerError | null = null
   /** Sessions that belong to it, with a server or without. */
   sessions = 0
-  /** The parameters of the newest login, for the welcome of clients; null before the first. */
-  welcome: { readonly parameters: ParameterSet; readonly reported: ReadonlyMap<string, string> } | null = null
   #policy: PoolPolicy
-  #generation = 0
-  #renewReason = ''
   #paused = false
   #stopping = false
 
@@ -211,10 +207,7 @@ export class ServerPool implements BudgetMember {
 
   /** Another generation: idle servers are closed now, those in use as they come back. RECONNECT, changed settings. */
   renew(reason: string): void {
-    this.#generation += 1
-    this.#renewReason = reason
-    this.welcome = null
-    this.knownStatements = new WeakSet()
+    this.generation.next(reason)
     this.#supply.retryNow()
     for (const server of this.#idle.all) this.#retire(server, reason)
     this.#serveWaiters()
@@ -222,7 +215,7 @@ export class ServerPool implements BudgetMember {
 
   /** Some server of an earlier generation is still in use. */
   get isRenewing(): boolean {
-    return [...this.#supply.servers].some(({ generation }) => generation !== this.#generation)
+    return [...this.#supply.servers].some((server) => this.generation.retireReason(server) !== null)
   }
 
   /** Resolves when `condition` holds, which is looked at whenever a server goes and at each tick. */
@@ -294,15 +287,10 @@ export class ServerPool implements BudgetMember {
     this.#offer(server)
   }
 
-  async #open(
-    open: (signal: AbortSignal) => Promise<ServerConnection>,
-    signal: AbortSignal,
-  ): Promise<ServerConnection> {
-    const generation = this.#generation
+  async #open(open: ServerPoolOptions['open'], signal: AbortSignal): Promise<ServerConnection> {
+    const generation = this.generation.number
     const server = await open(signal)
-    server.generation = generation
-    if (generation === this.#generation)
-      this.welcome = { parameters: server.defaults, reported: server.reported }
+    this.generation.opened(server, generation)
     this.#log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
     this.#idleHandler.adopt(server)
     if (server.state === ServerState.Closed)
@@ -328,10 +316,9 @@ export class ServerPool implements BudgetMember {
 
   /** Why a server must not be leased any more; null = it may. */
   #retireReason(server: ServerConnection): string | null {
-    if (server.generation !== this.#generation) return this.#renewReason
     if (this.#paused) return 'pause'
     if (this.#stopping) return 'pooler is shutting down'
-    return usedUpReason(server, this.#policy, Date.now())
+    return this.generation.retireReason(server) ?? usedUpReason(server, this.#policy, Date.now())
   }
 
   /** Closes a server that owes nothing. One that was in use until its time was up gets a successor. */

@@ -1,5 +1,6 @@
-import type { ConfigInput } from '../../src/config/config.ts'
-import { buildConfig } from '../../src/config/config.ts'
+import { buildConfig, type ConfigInput } from '../../src/config/config.ts'
+import type { ReloadReport } from '../../src/config/reload.ts'
+import type { PoolerControl } from '../../src/control/pooler-control.ts'
 import { createLogger } from '../../src/log.ts'
 import { Pooler, type PoolerStats } from '../../src/pooler.ts'
 
@@ -20,25 +21,16 @@ export interface TestPooler {
   url(database: string, user?: string): string
   /** Clients, statements and servers that it has now: what must be gone when they are gone. */
   readonly stats: PoolerStats
-  /** Certificates and keys are read again. */
-  reloadTls(): Promise<void>
+  /** What operators can do with it. */
+  readonly control: PoolerControl
+  /** Reads its files again, with other settings if any are given, in the shape of PoolerOptions. */
+  reload(changes?: ConfigInput): Promise<ReloadReport>
   stop(): Promise<void>
 }
 
 export async function startPooler(options: PoolerOptions): Promise<TestPooler> {
-  const { host, port, user = 'postgres', password } = options.server
-  const config = buildConfig({
-    pooler: {
-      listen_addr: '127.0.0.1',
-      listen_port: 0,
-      auth_type: 'trust',
-      // Only the tests of the delay wait for it.
-      auth_failure_delay: 0,
-      ...options.pooler,
-    },
-    databases: { '*': { host, port }, ...options.databases },
-    users: { [user]: password === undefined ? {} : { password }, ...options.users },
-  })
+  const { user = 'postgres' } = options.server
+  const config = buildConfig(configOf(options))
   const { log, flush } = createLogger({
     level: process.env.POOLER_TEST_LOG === 'debug' ? 'debug' : 'silent',
   })
@@ -52,10 +44,29 @@ export async function startPooler(options: PoolerOptions): Promise<TestPooler> {
     get stats() {
       return pooler.stats
     },
-    reloadTls: () => pooler.reloadTls(),
+    control: pooler,
+    reload: (changes = {}) => pooler.reload(configOf(options, changes)),
     async stop() {
       await pooler.stop()
       await flush()
     },
+  }
+}
+
+/** The settings of the tests, those of this pooler over them, and later changes over those. */
+function configOf({ server, ...sections }: PoolerOptions, changes: ConfigInput = {}): ConfigInput {
+  const { host, port, user = 'postgres', password } = server
+  return {
+    pooler: {
+      listen_addr: '127.0.0.1',
+      listen_port: 0,
+      auth_type: 'trust',
+      // Only the tests of the delay wait for it.
+      auth_failure_delay: 0,
+      ...sections.pooler,
+      ...changes.pooler,
+    },
+    databases: { '*': { host, port }, ...sections.databases, ...changes.databases },
+    users: { [user]: password === undefined ? {} : { password }, ...sections.users, ...changes.users },
   }
 }

@@ -155,7 +155,7 @@ describe('known parameters', () => {
   test('what the server has anyway is known', () => {
     const known = new KnownParameters()
     const fake = new FakeServers().pool
-    fake.welcome = { parameters: ParameterSet.empty.with('timezone', 'UTC'), reported: new Map() }
+    fake.generation.welcome = { parameters: ParameterSet.empty.with('timezone', 'UTC'), reported: new Map() }
     expect(known.find(fake, 'timezone', 'UTC')).toBe('UTC')
     expect(known.find(fake, 'timezone', 'CET')).toBeUndefined()
   })
