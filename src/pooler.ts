@@ -26,26 +26,39 @@ import {
 } from './config/config.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
 import { resolveSecrets } from './config/secret-source.ts'
+import { unixSocketPath } from './config/unix-socket-path.ts'
 import { PoolerError, SqlState } from './errors.ts'
 import type { Logger } from './log.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
+import { ClientListeners } from './net/client-listeners.ts'
+import { DescriptorGuard } from './net/descriptor-guard.ts'
 import { FlushQueue } from './net/flush-queue.ts'
 import { NodeTransport } from './net/node-transport.ts'
 import { TlsDirectory } from './net/tls-directory.ts'
-import type { BoundListener, Endpoint } from './net/transport.ts'
+import type { Endpoint } from './net/transport.ts'
 import { Janitor } from './pool/janitor.ts'
 import { PoolDirectory } from './pool/pool-directory.ts'
 import { ServerPool } from './pool/server-pool.ts'
 import { StatementRegistry } from './prepared/statement-registry.ts'
+import { encodePoolerError } from './protocol/error-response.ts'
 import { AuthQueries } from './server/auth-queries.ts'
 import type { ServerConnection } from './server/server-connection.ts'
 import { openServer } from './server/server-login.ts'
+
+const OUT_OF_DESCRIPTORS = encodePoolerError(
+  new PoolerError(
+    SqlState.TooManyConnections,
+    'no more connections allowed (the limit of open files of the pooler)',
+  ),
+)
 
 /** Counts for operators and tests. */
 export interface PoolerStats {
   readonly clients: number
   /** Statements in the registry. */
   readonly statements: number
+  /** Connections refused since the start because the process was nearly out of file descriptors. */
+  readonly refusedForDescriptors: number
   readonly pools: readonly PoolStats[]
 }
 
@@ -77,18 +90,21 @@ export class Pooler {
   #tls: TlsDirectory | null = null
   #multiplexer: Multiplexer | null = null
   readonly #stopping = new AbortController()
-  #listeners: BoundListener[] = []
+  readonly #guard: DescriptorGuard
+  readonly #listeners: ClientListeners
 
   /** `configFile` is where the Config was read from, if it was: it is looked at for who may read it. */
   constructor(config: Config, log: Logger, configFile?: string) {
     this.#config = config
     this.#configFile = configFile
     this.#log = log
+    this.#guard = new DescriptorGuard({ refusal: OUT_OF_DESCRIPTORS, log })
+    this.#listeners = new ClientListeners(this.#transport, this.#guard, log)
   }
 
-  /** Where it listens first; throws before start(). */
+  /** Where it listens first, the folder if that is a unix socket; throws before start(). */
   get address(): { host: string; port: number } {
-    const [listener] = this.#listeners
+    const listener = this.#listeners.first
     if (listener === undefined) throw new Error('the pooler is not listening')
     return { host: listener.host, port: listener.port }
   }
@@ -101,7 +117,9 @@ export class Pooler {
       active: pool.activeCount,
       waiting: pool.waiting,
     }))
-    return { clients: this.#multiplexer?.clientCount ?? 0, statements: this.#registry.size, pools }
+    const refusedForDescriptors = this.#guard.refused
+    const clients = this.#multiplexer?.clientCount ?? 0
+    return { clients, statements: this.#registry.size, refusedForDescriptors, pools }
   }
 
   /**
@@ -144,18 +162,7 @@ export class Pooler {
       log: this.#log,
     })
     this.#multiplexer = multiplexer
-    for (const host of pooler.listen_addr) {
-      const listener = await this.#transport
-        .listen({ host, port: pooler.listen_port, backlog: pooler.listen_backlog }, (connection) =>
-          multiplexer.accept(connection),
-        )
-        .catch(async (error: unknown) => {
-          await Promise.all(this.#listeners.map((open) => open.close()))
-          throw cannotListen(host, pooler.listen_port, error)
-        })
-      this.#listeners.push(listener)
-      this.#log.info({ host: listener.host, port: listener.port }, 'listening')
-    }
+    await this.#listeners.open(pooler, (connection) => multiplexer.accept(connection))
     this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
     this.#janitor.add((nowMs) => this.#authQueries?.tick(nowMs))
     this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
@@ -175,11 +182,11 @@ export class Pooler {
     const error = new PoolerError(SqlState.AdminShutdown, 'pooler is shutting down')
     this.#stopping.abort()
     this.#janitor.stop()
-    const listening = this.#listeners.map((listener) => listener.close())
+    const listening = this.#listeners.close()
     this.#multiplexer?.stop(error)
     this.#authQueries?.stop(error)
     await Promise.all([...this.#pools].map((pool) => pool.stop(error)))
-    await Promise.all(listening)
+    await listening
     this.#log.info('stopped')
   }
 
@@ -221,7 +228,7 @@ export class Pooler {
     const tls = this.#tls
     assert(tls !== null, 'servers are connected to after start()')
     return host.startsWith('/')
-      ? { path: `${host}/.s.PGSQL.${port}` }
+      ? { path: unixSocketPath(host, port) }
       : { host, port, tls: () => tls.server(name) }
   }
 
@@ -269,15 +276,6 @@ function readSecret(key: string, password: string): UserSecret {
     if (!(error instanceof PoolerError)) throw error
     throw new PoolerError(SqlState.ConfigurationError, `${key}: ${error.message}`)
   }
-}
-
-function cannotListen(host: string, port: number, error: unknown): PoolerError {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  const message =
-    code === 'EADDRINUSE'
-      ? `port ${port} on ${host} is in use by another program: choose another listen_port, or stop that program`
-      : `cannot listen on ${host}, port ${port}: ${error instanceof Error ? error.message : String(error)}`
-  return new PoolerError(SqlState.ConfigurationError, message, { cause: error })
 }
 
 /** Throws PoolerError F0000: every bad line of the access files, settings that contradict each other. */

@@ -16,5 +16,5 @@ export const pgbouncerSettingsNotHere: ReadonlySet<string> = new Set(
   server_reset_query_always server_round_robin service_name so_reuseport stats_period stats_users
   suspend_timeout syslog syslog_facility syslog_ident tcp_defer_accept tcp_keepalive tcp_keepcnt
   tcp_keepidle tcp_keepintvl tcp_socket_buffer tcp_user_timeout timezone track_extra_parameters
-  transaction_timeout unix_socket_dir unix_socket_group unix_socket_mode verbose`.split(/\s+/),
+  transaction_timeout verbose`.split(/\s+/),
 )
