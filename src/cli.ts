@@ -13,7 +13,9 @@ import { EmbeddedPostgresError } from './embedded/embedded-postgres-error.ts'
 import { isPortFree } from './embedded/free-port.ts'
 import { PoolerError } from './errors.ts'
 import { createLogger } from './log.ts'
+import { openFileLimit } from './net/open-file-limit.ts'
 import { Pooler } from './pooler.ts'
+import { Service } from './process/service.ts'
 
 /**
  * The command `pooler`: parameters in, exit code out. Chooses between a configuration file and the embedded
@@ -66,20 +68,29 @@ function configFileOfFolder(line: StartCommand): string | undefined {
 async function startConfigured(config: Config, configFile: string, line: StartCommand): Promise<number> {
   const signals = new StopSignals('SIGINT', 'SIGTERM')
   const { log, flush } = createLogger({ level: line.verbose ? 'debug' : config.pooler.log_level })
+  const service = await Service.enter(config, openFileLimit(), log)
   const pooler = new Pooler(config, log, configFile)
   process.on('SIGHUP', () => {
-    pooler.reloadTls().then(
-      () => log.info('certificates and keys read again'),
-      (error: unknown) => log.error({ err: error }, 'certificates and keys stay as they were'),
-    )
+    service.reloading()
+    pooler
+      .reloadTls()
+      .then(
+        () => log.info('certificates and keys read again'),
+        (error: unknown) => log.error({ err: error }, 'certificates and keys stay as they were'),
+      )
+      .finally(() => service.reloaded())
   })
   try {
     await pooler.start()
+    const { host, port } = pooler.address
+    service.ready(`accepting clients on ${host}, port ${port}`)
     await signals.first
     signals.onSecond(() => process.exit(1))
+    service.stopping('closing all connections')
     await pooler.stop()
     return 0
   } finally {
+    await service.leave()
     await flush()
   }
 }

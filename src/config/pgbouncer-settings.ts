@@ -10,7 +10,7 @@ export const pgbouncerSettingsNotHere: ReadonlySet<string> = new Set(
   connect_query datestyle disable_pqexec dns_max_ttl dns_nxdomain_ttl dns_zone_check_period
   idle_transaction_timeout job_name load_balance_hosts log_connections log_disconnections log_pooler_errors
   log_stats logfile login_notify_message max_db_client_connections max_db_connections max_packet_size
-  max_user_client_connections max_user_connections min_pool_size peer_id pidfile pkt_buf pool_idle_timeout
+  max_user_client_connections max_user_connections min_pool_size peer_id pkt_buf pool_idle_timeout
   query_timeout query_wait_notify reserve_pool reserve_pool_size reserve_pool_timeout resolv_conf
   sbuf_loopcnt scram_iterations server_check_delay server_check_query server_fast_close
   server_reset_query_always server_round_robin service_name so_reuseport stats_period stats_users

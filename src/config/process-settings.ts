@@ -50,4 +50,18 @@ export const processSettings = {
       },
     },
   },
+  pidfile: {
+    type: 'path',
+    reloadable: false,
+    in: {
+      pooler: {
+        otherwise: 'no file',
+        example: '/run/pooler/pooler.pid',
+        doc: [
+          'File that holds the number of the process while the pooler runs; a second pooler with the same file does',
+          'not start. For the command "pooler", not for a pooler inside another program.',
+        ],
+      },
+    },
+  },
 } as const satisfies Record<string, Setting>
