@@ -16,7 +16,9 @@ import { EmbeddedPostgresError } from './embedded/embedded-postgres-error.ts'
 import { isPortFree } from './embedded/free-port.ts'
 import { PoolerError } from './errors.ts'
 import { createLogger } from './log.ts'
+import { openFileLimit } from './net/open-file-limit.ts'
 import { Pooler } from './pooler.ts'
+import { Service } from './process/service.ts'
 
 /**
  * The command `pooler`: parameters in, exit code out. Chooses between a configuration file and the embedded
@@ -71,13 +73,17 @@ function configFileOfFolder(line: StartCommand): string | undefined {
 
 async function startConfigured(config: Config, configFile: string, line: StartCommand): Promise<number> {
   const { log, flush } = createLogger({ level: line.verbose ? 'debug' : config.pooler.log_level })
+  const service = await Service.enter(config, openFileLimit(), log)
   const pooler = new Pooler(config, log, { file: configFile, load: () => loadToml(configFile) })
-  const signals = new ControlSignals(pooler, log)
+  const signals = new ControlSignals(pooler, service, log)
   try {
     await pooler.start()
+    const { host, port } = pooler.address
+    service.ready(`accepting clients on ${host}, port ${port}`)
     await signals.ended
     return 0
   } finally {
+    await service.leave()
     await flush()
   }
 }

@@ -1,4 +1,5 @@
 import { buildConfig, type ConfigInput } from './config/config.ts'
+import { ConfigError } from './config/config-error.ts'
 import { createLogger, type Logger } from './log.ts'
 import { Pooler } from './pooler.ts'
 
@@ -18,6 +19,11 @@ export interface CreatePoolerOptions {
  */
 export function createPooler(configuration: ConfigInput, options: CreatePoolerOptions = {}): Pooler {
   const config = buildConfig(configuration)
+  if (config.pooler.pidfile !== undefined) {
+    const message =
+      'has no effect in a pooler inside another program, which has a pidfile of its own; remove it'
+    throw new ConfigError([{ file: 'configuration', key: 'pooler.pidfile', message }])
+  }
   return new Pooler(config, options.log ?? createLogger({ level: config.pooler.log_level }).log)
 }
 

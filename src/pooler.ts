@@ -15,10 +15,10 @@ import { Suspension } from './control/suspension.ts'
 import { PoolerError, SqlState } from './errors.ts'
 import type { Logger } from './log.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
+import { ClientListeners } from './net/client-listeners.ts'
 import { FlushQueue } from './net/flush-queue.ts'
 import { NodeTransport } from './net/node-transport.ts'
 import type { TlsDirectory } from './net/tls-directory.ts'
-import type { BoundListener } from './net/transport.ts'
 import { Janitor } from './pool/janitor.ts'
 import { LocalBudget } from './pool/local-budget.ts'
 import { PoolDirectory } from './pool/pool-directory.ts'
@@ -29,6 +29,8 @@ export interface PoolerStats {
   readonly clients: number
   /** Statements in the registry. */
   readonly statements: number
+  /** Clients that were refused because the process has too few file descriptors. */
+  readonly refusedForDescriptors: number
   readonly pools: readonly PoolStats[]
 }
 
@@ -74,9 +76,9 @@ export class Pooler implements PoolerControl {
   readonly #factory: PoolFactory
   readonly #pools: PoolDirectory
   readonly #sources: AuthSources
+  readonly #listeners: ClientListeners
   readonly #stopping = new AbortController()
   #parts: StartedParts | null = null
-  #listeners: BoundListener[] = []
   #reloading: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | null = null
 
@@ -84,6 +86,7 @@ export class Pooler implements PoolerControl {
     this.#config = config
     this.#source = source
     this.#log = log
+    this.#listeners = new ClientListeners(this.#transport, log)
     this.#factory = new PoolFactory({
       config: () => this.#config,
       credentials: () => this.#sources.credentials,
@@ -102,9 +105,9 @@ export class Pooler implements PoolerControl {
     )
   }
 
-  /** Where it listens first; throws before start(). */
+  /** Where it listens first, the folder if that is a unix socket; throws before start(). */
   get address(): { host: string; port: number } {
-    const [listener] = this.#listeners
+    const listener = this.#listeners.first
     if (listener === undefined) throw new Error('the pooler is not listening')
     return { host: listener.host, port: listener.port }
   }
@@ -117,7 +120,9 @@ export class Pooler implements PoolerControl {
       active: pool.activeCount,
       waiting: pool.waiting,
     }))
-    return { clients: this.#parts?.multiplexer.clientCount ?? 0, statements: this.#registry.size, pools }
+    const refusedForDescriptors = this.#listeners.refused
+    const clients = this.#parts?.multiplexer.clientCount ?? 0
+    return { clients, statements: this.#registry.size, refusedForDescriptors, pools }
   }
 
   /**
@@ -148,7 +153,7 @@ export class Pooler implements PoolerControl {
       databases: new DatabaseControl(() => this.#config, this.#pools, multiplexer),
       suspension: new Suspension(multiplexer),
     }
-    await this.#listen(multiplexer)
+    await this.#listeners.open(config.pooler, (connection) => multiplexer.accept(connection))
     this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
     this.#janitor.add((nowMs) => this.#sources.tick(nowMs))
     this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
@@ -206,7 +211,7 @@ export class Pooler implements PoolerControl {
   }
 
   async shutdown(mode: ShutdownMode): Promise<void> {
-    const listening = this.#closeListeners()
+    const listening = this.#listeners.close()
     if (mode !== 'immediate' && this.#parts !== null) {
       const { multiplexer } = this.#parts
       this.#log.info({ mode, clients: multiplexer.clientCount }, 'shutting down')
@@ -226,7 +231,7 @@ export class Pooler implements PoolerControl {
     const error = new PoolerError(SqlState.AdminShutdown, 'pooler is shutting down')
     this.#stopping.abort()
     this.#janitor.stop()
-    const listening = this.#closeListeners()
+    const listening = this.#listeners.close()
     this.#parts?.multiplexer.close(error)
     this.#parts?.multiplexer.disconnect(error)
     this.#sources.stop(error)
@@ -263,26 +268,6 @@ export class Pooler implements PoolerControl {
     return report
   }
 
-  async #listen(multiplexer: Multiplexer): Promise<void> {
-    const { listen_addr, listen_port, listen_backlog } = this.#config.pooler
-    for (const host of listen_addr) {
-      const listener = await this.#transport
-        .listen({ host, port: listen_port, backlog: listen_backlog }, (connection) =>
-          multiplexer.accept(connection),
-        )
-        .catch(async (error: unknown) => {
-          await this.#closeListeners()
-          throw cannotListen(host, listen_port, error)
-        })
-      this.#listeners.push(listener)
-      this.#log.info({ host: listener.host, port: listener.port }, 'listening')
-    }
-  }
-
-  async #closeListeners(): Promise<void> {
-    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()))
-  }
-
   async #warnOfOpenFiles(): Promise<void> {
     for (const line of await secretFileWarnings(this.#config, this.#source?.file)) this.#log.warn(line)
   }
@@ -307,13 +292,4 @@ export class Pooler implements PoolerControl {
 
 function alreadyPaused(): PoolerError {
   return new PoolerError(SqlState.ObjectNotInState, 'already suspended/paused', { severity: 'ERROR' })
-}
-
-function cannotListen(host: string, port: number, error: unknown): PoolerError {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  const message =
-    code === 'EADDRINUSE'
-      ? `port ${port} on ${host} is in use by another program: choose another listen_port, or stop that program`
-      : `cannot listen on ${host}, port ${port}: ${error instanceof Error ? error.message : String(error)}`
-  return new PoolerError(SqlState.ConfigurationError, message, { cause: error })
 }

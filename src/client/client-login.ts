@@ -142,7 +142,8 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     const client = this.#client
     const tls = this.#context.tls?.clients ?? null
     if (tls === null || !client.wire.canEncrypt) {
-      client.close('received a direct TLS connection, but client_tls_sslmode is "disable"')
+      const why = tls === null ? 'but client_tls_sslmode is "disable"' : 'which a unix socket never is'
+      client.close(`received a direct TLS connection, ${why}`)
       return
     }
     this.#handshake = 'direct'
@@ -166,11 +167,14 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     }
   }
 
-  /** Where client_tls_sslmode demands TLS, a login without it ends before anything is said about users. */
+  /**
+   * Where client_tls_sslmode demands TLS, a login without it ends before anything is said about users. Unix
+   * sockets, which nobody can listen to, are exempt, as in PgBouncer and by PostgreSQL's `hostssl`.
+   */
   #checkEncryption(): void {
     const { client_tls_sslmode: mode } = this.#context.config.pooler
     const demanded = mode === 'require' || mode === 'verify-ca' || mode === 'verify-full'
-    if (!demanded || this.#client.encrypted) return
+    if (!demanded || this.#client.encrypted || this.#client.wire.remoteAddress === '') return
     throw new PoolerError(SqlState.InvalidAuthorization, 'SSL required', {
       hint: 'Connect with sslmode=require or higher.',
     })

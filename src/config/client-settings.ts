@@ -11,6 +11,7 @@ export const clientSettings = {
   listen_addr: {
     type: 'list',
     reloadable: false,
+    emptyAllowed: true,
     pattern: /^(?:\*|[A-Za-z0-9._:%-]+)$/,
     expected: 'IP addresses or host names without port and brackets, or "*" for all addresses',
     soleItem: '*',
@@ -19,7 +20,8 @@ export const clientSettings = {
         default: '127.0.0.1',
         doc: [
           'Addresses to accept clients on, separated by commas; "*" alone means every one of the machine.',
-          'PgBouncer listens on none unless told to.',
+          'Empty where there is a unix_socket_dir and nothing else is wanted. PgBouncer listens on none unless',
+          'told to.',
         ],
       },
     },
@@ -30,7 +32,14 @@ export const clientSettings = {
     min: 1,
     max: 65535,
     zero: 'any free port',
-    in: { pooler: { default: 6432, doc: ['TCP port to accept clients on. 0 takes any free port.'] } },
+    in: {
+      pooler: {
+        default: 6432,
+        doc: [
+          'TCP port to accept clients on, and a part of the name of the unix socket. 0 takes any free port.',
+        ],
+      },
+    },
   },
   listen_backlog: {
     type: 'integer',

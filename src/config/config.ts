@@ -3,6 +3,7 @@
  * several sections carry it. Built from a TOML file by load-toml.ts or from a plain object by buildConfig.
  */
 
+import { checkListening } from './check-listening.ts'
 import type { ConfigProblem } from './config-error.ts'
 import { ConfigError } from './config-error.ts'
 import { nearestName } from './nearest-name.ts'
@@ -97,6 +98,7 @@ export function readConfig(input: unknown, { file, folder }: ConfigOrigin): Conf
       }
     }
   }
+  checkListening(pooler, report)
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze({ pooler, databases, fallbackDatabase, users })
 }

@@ -65,6 +65,8 @@ function kind(setting: Setting): string {
       return 'comma list or array of strings'
     case 'boolean':
       return 'true | false'
+    case 'mode':
+      return 'octal number, as a string or with the prefix 0o'
     default:
       return setting.type
   }

@@ -10,11 +10,11 @@ export const pgbouncerSettingsNotHere: ReadonlySet<string> = new Set(
   connect_query datestyle disable_pqexec dns_max_ttl dns_nxdomain_ttl dns_zone_check_period
   job_name load_balance_hosts log_connections log_disconnections log_pooler_errors
   log_stats logfile login_notify_message max_packet_size
-  peer_id pidfile pkt_buf pool_idle_timeout
+  peer_id pkt_buf pool_idle_timeout
   reserve_pool resolv_conf
   sbuf_loopcnt scram_iterations server_fast_close
   server_reset_query_always service_name so_reuseport stats_period stats_users
   syslog syslog_facility syslog_ident tcp_defer_accept tcp_keepalive tcp_keepcnt
   tcp_keepidle tcp_keepintvl tcp_socket_buffer tcp_user_timeout timezone track_extra_parameters
-  unix_socket_dir unix_socket_group unix_socket_mode verbose`.split(/\s+/),
+  verbose`.split(/\s+/),
 )

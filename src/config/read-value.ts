@@ -43,6 +43,8 @@ export function readValue(setting: Setting, written: unknown, folder: string): R
       return isText(written) && written !== ''
         ? { value: resolve(folder, written) }
         : { expected: 'the path of a file' }
+    case 'mode':
+      return readMode(written)
   }
 }
 
@@ -93,6 +95,14 @@ function milliseconds(written: unknown): number | undefined {
   const match = /^(\d{1,15}(?:\.\d{1,15})?) ?(ms|s|min|h|d)$/.exec(written)
   const factor = MillisecondsPerUnit[match?.[2] ?? '']
   return factor === undefined ? undefined : Number(match?.[1]) * factor
+}
+
+function readMode(written: unknown): ReadResult {
+  const isOctal = typeof written === 'string' && /^(?:0o?)?[0-7]{3}$/.test(written)
+  const mode = isOctal ? Number.parseInt(written.replace('o', ''), 8) : Number(written)
+  const isNumber = typeof written === 'number' || typeof written === 'bigint'
+  if ((isOctal || isNumber) && Number.isInteger(mode) && mode >= 0 && mode <= 0o777) return { value: mode }
+  return { expected: 'permissions in octal, such as "0770" or 0o770' }
 }
 
 function readList(setting: Setting & { type: 'list' }, written: unknown): ReadResult {

@@ -77,6 +77,11 @@ interface PathSetting extends SettingBase {
   readonly type: 'path'
 }
 
+/** Permissions of a file, written in octal: "0770", or 0o770 as TOML has it. */
+interface ModeSetting extends SettingBase {
+  readonly type: 'mode'
+}
+
 export type Setting =
   | StringSetting
   | IntegerSetting
@@ -85,11 +90,12 @@ export type Setting =
   | EnumSetting
   | ListSetting
   | PathSetting
+  | ModeSetting
 
 /** What a Config holds for a setting: times in milliseconds, paths absolute, lists frozen. */
 export type HeldValue<S> = S extends { readonly type: 'enum'; readonly values: readonly (infer V)[] }
   ? V
-  : S extends { readonly type: 'integer' | 'time' }
+  : S extends { readonly type: 'integer' | 'time' | 'mode' }
     ? number
     : S extends { readonly type: 'boolean' }
       ? boolean
@@ -98,7 +104,7 @@ export type HeldValue<S> = S extends { readonly type: 'enum'; readonly values: r
         : string
 
 /** What an operator may write for a setting. */
-export type WrittenValue<S> = S extends { readonly type: 'time' }
+export type WrittenValue<S> = S extends { readonly type: 'time' | 'mode' }
   ? number | string
   : S extends { readonly type: 'list' }
     ? string | readonly string[]

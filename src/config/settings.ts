@@ -7,6 +7,7 @@ import { authQuerySettings } from './auth-query-settings.ts'
 import { authSettings } from './auth-settings.ts'
 import { clientSettings } from './client-settings.ts'
 import { poolSettings } from './pool-settings.ts'
+import { processSettings } from './process-settings.ts'
 import { secretSettings } from './secret-settings.ts'
 import { serverSettings } from './server-settings.ts'
 import type { HeldValue, Scope, Setting, WrittenValue } from './setting.ts'
@@ -16,6 +17,7 @@ import { tlsSettings } from './tls-settings.ts'
 /** In the order of the example file. */
 export const settings = {
   ...clientSettings,
+  ...processSettings,
   ...authSettings,
   ...authQuerySettings,
   ...serverSettings,

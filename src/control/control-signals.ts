@@ -8,6 +8,14 @@ const SHUTDOWN_SIGNALS: readonly (readonly [NodeJS.Signals, ShutdownMode])[] = [
   ['SIGQUIT', 'immediate'],
 ]
 
+/** Told what the signals have begun: systemd's view of the process. */
+export interface SignalObserver {
+  reloading(): void
+  /** Also where it failed. */
+  reloaded(): void
+  stopping(status: string): void
+}
+
 /**
  * ControlSignals: an operator's signals as calls of a PoolerControl: SIGHUP reload, SIGUSR1 pause, SIGUSR2 resume,
  * SIGTERM, SIGINT and SIGQUIT shutdown. Made by the command line before the pooler starts.
@@ -18,18 +26,22 @@ export class ControlSignals {
   readonly #log: Logger
   #shutdowns = 0
 
-  constructor(control: PoolerControl, log: Logger) {
+  constructor(control: PoolerControl, observer: SignalObserver, log: Logger) {
     this.#log = log
     this.ended = new Promise((resolve, reject) => {
       for (const [signal, mode] of SHUTDOWN_SIGNALS) {
         process.on(signal, () => {
           this.#shutdowns += 1
           log.info({ signal }, 'signal received')
+          observer.stopping(`${signal}: letting clients come to their end`)
           control.shutdown(this.#shutdowns > 1 ? 'immediate' : mode).then(resolve, reject)
         })
       }
     })
-    this.#on('SIGHUP', 'reload', () => control.reload())
+    this.#on('SIGHUP', 'reload', () => {
+      observer.reloading()
+      return control.reload().finally(() => observer.reloaded())
+    })
     this.#on('SIGUSR1', 'pause', () => control.pause())
     this.#on('SIGUSR2', 'resume', async () => control.resume())
   }

@@ -3,6 +3,7 @@ import { parseSecret, type UserSecret } from '../auth/user-secret.ts'
 import type { AuthQuerySource } from '../config/auth-query-source.ts'
 import { type Config, type DatabaseConfig, findDatabase } from '../config/config.ts'
 import { poolPolicy } from '../config/pool-policy.ts'
+import { unixSocketPath } from '../config/unix-socket-path.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
@@ -80,7 +81,7 @@ export class PoolFactory {
   /** A host that begins with a slash is the folder of a unix socket, as in libpq. */
   #endpointOf({ name, host, port }: DatabaseConfig): Endpoint {
     return host.startsWith('/')
-      ? { path: `${host}/.s.PGSQL.${port}` }
+      ? { path: unixSocketPath(host, port) }
       : { host, port, tls: () => this.#parts.tls().server(name) }
   }
 

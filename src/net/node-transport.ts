@@ -1,5 +1,12 @@
 import assert from 'node:assert'
-import { createServer, type Server, Socket, type SocketConstructorOpts } from 'node:net'
+import {
+  createServer,
+  type ListenOptions as NodeListenOptions,
+  type Server,
+  Socket,
+  type SocketConstructorOpts,
+} from 'node:net'
+import { unixSocketPath } from '../config/unix-socket-path.ts'
 import type { FlushQueue } from './flush-queue.ts'
 import { handshakeError, startTlsOn } from './tls-socket.ts'
 import type {
@@ -12,6 +19,7 @@ import type {
   TlsStart,
   Transport,
 } from './transport.ts'
+import { UnixSocketFile } from './unix-socket-file.ts'
 
 /** As much as one read takes; libuv asks for as much as this when it allocates itself. */
 const READ_BUFFER_BYTES = 64 * 1024
@@ -30,24 +38,39 @@ export class NodeTransport implements Transport {
     this.#queue = queue
   }
 
-  listen(options: ListenOptions, onAccept: (connection: Connection) => void): Promise<BoundListener> {
+  async listen(
+    options: ListenOptions,
+    onAccept: (connection: Connection) => void,
+    onError: (error: Error) => void = () => {},
+  ): Promise<BoundListener> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true })
-    server.on('connection', (socket) => {
-      // Reset before it was accepted, it has no address any more, as if it came by a unix socket; but what the
-      // peer had sent can still be read, so that it would get what is only for local users.
-      if (socket.remoteAddress === undefined) socket.destroy()
-      else onAccept(this.#adopt(socket))
-    })
-    return new Promise((resolve, reject) => {
-      server.once('error', reject)
-      const { host, port, backlog } = options
-      server.listen({ ...(host === '*' ? {} : { host }), port, backlog }, () => {
-        server.off('error', reject)
-        // An error after this one (EMFILE in accept) costs the connection that was not accepted, no more.
-        server.on('error', () => {})
-        resolve(boundListener(server))
+    if ('host' in options) {
+      server.on('connection', (socket) => {
+        const connection = this.#adopt(socket)
+        // Without an address it has gone already, and must not pass for a client of the unix socket.
+        if (connection.remoteAddress === '') connection.destroy()
+        else onAccept(connection)
       })
-    })
+      const { host, port, backlog } = options
+      await listening(server, { ...(host === '*' ? {} : { host }), port, backlog }, onError)
+      return boundListener(server)
+    }
+    server.on('connection', (socket) => onAccept(this.#adopt(socket)))
+    const { folder, port, backlog, mode, groupId } = options
+    const file = await UnixSocketFile.prepare(unixSocketPath(folder, port))
+    const close = async (): Promise<void> => {
+      // The file first: who finds it shall find somebody who listens.
+      await file.remove()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    }
+    try {
+      await listening(server, { path: file.bindPath, backlog }, onError)
+      await file.publish(mode, groupId)
+    } catch (error) {
+      await close()
+      throw error
+    }
+    return { host: folder, port, close }
   }
 
   connect(endpoint: Endpoint, signal: AbortSignal): Promise<Connection> {
@@ -86,7 +109,7 @@ export class NodeTransport implements Transport {
    * Gives an accepted socket the shared read buffer. `onread` exists for new sockets only, so the handle
    * moves to a new Socket; where Node does not offer the handle, the socket is read through 'data' events.
    */
-  #adopt(accepted: Socket): Connection {
+  #adopt(accepted: Socket): NodeConnection {
     const connection = new NodeConnection(this.#queue)
     const withHandle = accepted as unknown as { _handle: object | null }
     const handle = withHandle._handle
@@ -100,6 +123,7 @@ export class NodeTransport implements Transport {
     accepted.destroy()
     const options = { ...connection.socketOptions(this.#readBuffer), handle } as SocketConstructorOpts
     const socket = new Socket(options)
+    connection.descriptor = (handle as { fd?: number }).fd
     connection.attach(socket)
     socket.resume()
     return connection
@@ -119,6 +143,7 @@ class NodeConnection implements Connection {
   #error: Error | null = null
   remoteAddress = ''
   remotePort = 0
+  descriptor: number | undefined
 
   constructor(queue: FlushQueue) {
     this.#queue = queue
@@ -236,6 +261,21 @@ class NodeConnection implements Connection {
   #closeError(): Error | null {
     return this.#encryption === Encryption.Handshake ? handshakeError(this.#error) : this.#error
   }
+}
+
+function listening(
+  server: Server,
+  options: NodeListenOptions,
+  onError: (error: Error) => void,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options, () => {
+      server.off('error', reject)
+      server.on('error', onError)
+      resolve()
+    })
+  })
 }
 
 function boundListener(server: Server): BoundListener {

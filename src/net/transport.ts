@@ -45,6 +45,8 @@ export interface Connection {
   /** Address of the peer for logs; empty for unix sockets. */
   readonly remoteAddress: string
   readonly remotePort: number
+  /** The number of its file descriptor, where the runtime tells it. */
+  readonly descriptor?: number | undefined
 }
 
 /** How a connection is encrypted. */
@@ -79,17 +81,27 @@ export type TlsStart =
       readonly host: string
     }
 
-export interface ListenOptions {
-  /** An address, or "*" for all of the machine's. */
-  readonly host: string
+export type ListenOptions = {
   readonly port: number
   readonly backlog: number
-}
+} & (
+  | {
+      /** An address, or "*" for all of the machine's. */
+      readonly host: string
+    }
+  | {
+      /** Where the unix socket shall be, and who may connect; its group stays the process's unless one is given. */
+      readonly folder: string
+      readonly mode: number
+      readonly groupId?: number
+    }
+)
 
 export interface BoundListener {
+  /** An address, or the folder of a unix socket. */
   readonly host: string
   readonly port: number
-  /** Stops accepting; open connections stay. */
+  /** Stops accepting, and removes the unix socket's file; open connections stay. */
   close(): Promise<void>
 }
 
@@ -102,7 +114,12 @@ export type Endpoint =
   | { readonly path: string }
 
 export interface Transport {
-  listen(options: ListenOptions, onAccept: (connection: Connection) => void): Promise<BoundListener>
+  /** `onError` hears of connections that could not be accepted; the listener goes on. */
+  listen(
+    options: ListenOptions,
+    onAccept: (connection: Connection) => void,
+    onError?: (error: Error) => void,
+  ): Promise<BoundListener>
   /** Resolves when connected; rejects with the system's error, or with the signal's reason when it aborts. */
   connect(endpoint: Endpoint, signal: AbortSignal): Promise<Connection>
 }

@@ -12,6 +12,7 @@ import { MessageStream } from './message-stream.ts'
  */
 
 export interface Address {
+  /** A name or address, or the folder of a unix socket. */
   host: string
   port: number
 }
@@ -48,7 +49,11 @@ export class RawClient {
 
   /** Opens a connection and sends nothing. */
   static async open(address: Address): Promise<RawClient> {
-    const socket = connectSocket({ host: address.host, port: address.port, allowHalfOpen: true })
+    const { host, port } = address
+    const socket = connectSocket({
+      ...(host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port }),
+      allowHalfOpen: true,
+    })
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', () => resolve())
       socket.once('error', reject)

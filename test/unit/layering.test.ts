@@ -73,6 +73,8 @@ const REFUSED = [
   ['src/metrics/prometheus.ts', '../http/server.ts'],
   ['src/admin/commands/reload.ts', '../../pooler.ts'],
   ['src/embedded/postgres.ts', '../protocol/framer.ts'],
+  ['src/process/pidfile.ts', '../net/wire.ts'],
+  ['src/server/server-state.ts', '../process/pidfile.ts'],
   ['src/log.ts', './config/settings.ts'],
   ['src/errors.ts', './protocol/framer.ts'],
   ['src/pooler.ts', './cli.ts'],
@@ -87,6 +89,8 @@ const ALLOWED = [
   ['src/admin/commands/show-pools.ts', '../admin-session.ts'],
   ['src/admin/commands/pause.ts', '../../metrics/snapshot.ts'],
   ['src/workers/worker.ts', '../pooler.ts'],
+  ['src/process/descriptor-check.ts', '../config/config.ts'],
+  ['src/process/systemd.ts', '../log.ts'],
   ['src/cli.ts', './embedded/embedded-postgres.ts'],
 ] as const
 

@@ -172,12 +172,35 @@ describe('values', () => {
     expect(addresses('*')).toEqual(['*'])
   })
 
-  test.each([[''], ['*,127.0.0.1'], ['127.0.0.1,,::1'], ['[::1]'], ['/tmp'], [[]], [['a', 1]], [5]])(
+  test.each([['*,127.0.0.1'], ['127.0.0.1,,::1'], ['[::1]'], ['/tmp'], [['a', 1]], [5]])(
     'listen_addr does not take %j',
     (written) => {
       expect(problemsOf({ pooler: { listen_addr: written } })).toEqual([
         expect.stringContaining(
           'pooler.toml: pooler.listen_addr: expected a list of IP addresses or host names',
+        ),
+      ])
+    },
+  )
+
+  test.each([
+    ['0770', 0o770],
+    ['770', 0o770],
+    ['0o600', 0o600],
+    ['0000', 0],
+    [0o777, 0o777],
+    [504n, 0o770],
+  ])('the permissions %s are %d', (written, mode) => {
+    const pooler = { unix_socket_dir: '/run', unix_socket_mode: written as string }
+    expect(buildConfig({ pooler }).pooler.unix_socket_mode).toBe(mode)
+  })
+
+  test.each([770, 0o1777, -1, 1.5, '0780', '07', '1777', '0x1ff', '', 'rwxrwx---', true])(
+    '%j is no permissions',
+    (written) => {
+      expect(problemsOf({ pooler: { unix_socket_dir: '/run', unix_socket_mode: written } })).toEqual([
+        expect.stringContaining(
+          'unix_socket_mode: expected permissions in octal, such as "0770" or 0o770, got',
         ),
       ])
     },

@@ -94,6 +94,39 @@ describe('unknown keys', () => {
   })
 })
 
+describe('where clients are accepted', () => {
+  test.each<[object, string]>([
+    [
+      { listen_addr: '' },
+      'listen_addr: expected an address, or a unix_socket_dir beside it: nobody could connect',
+    ],
+    [
+      { unix_socket_mode: '0770' },
+      'unix_socket_mode: has no effect without unix_socket_dir; set that, or remove the line',
+    ],
+    [
+      { unix_socket_group: 'postgres' },
+      'unix_socket_group: has no effect without unix_socket_dir; set that, or remove the line',
+    ],
+    [
+      { unix_socket_dir: '/run', listen_addr: [], listen_port: 0 },
+      'listen_port: expected a port: it names the unix socket, and there is no address to find one on',
+    ],
+    [
+      { unix_socket_dir: `/${'x'.repeat(93)}` },
+      'unix_socket_dir: the path of the socket would be 108 bytes long, and this system takes at most 107: ' +
+        'choose a folder with a shorter path',
+    ],
+  ])('%j', (pooler, message) => {
+    expect(messageOf({ pooler })).toBe(`pooler.toml: pooler.${message}`)
+  })
+
+  test('needs no address where there is a unix socket, whose path may have 107 bytes', () => {
+    const { pooler } = buildConfig({ pooler: { listen_addr: '', unix_socket_dir: `/${'x'.repeat(92)}` } })
+    expect(pooler.listen_addr).toEqual([])
+  })
+})
+
 describe('wrong shapes', () => {
   test.each<[unknown, string]>([
     [null, 'expected a table with the sections pooler, databases and users'],

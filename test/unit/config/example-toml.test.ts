@@ -28,6 +28,10 @@ test('every setting is in it, and every line of it loads once its # is removed',
   const config = readConfig(parse(uncommented), origin)
   expect(config.pooler).toEqual({
     ...defaultConfig().pooler,
+    unix_socket_dir: '/run/pooler',
+    unix_socket_mode: 0o770,
+    unix_socket_group: 'postgres',
+    pidfile: '/run/pooler/pooler.pid',
     auth_file: '/etc/pooler/userlist.txt',
     auth_hba_file: '/etc/pooler/pg_hba.conf',
     auth_ident_file: '/etc/pooler/pg_ident.conf',
