@@ -1,3 +1,4 @@
+import assert from 'node:assert'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import type { ConfigInput } from '../../src/config/config.ts'
 import type { BackendMessage } from './backend-message.ts'
@@ -117,6 +118,12 @@ export function faultScene(options: FaultSceneOptions = {}): FaultScene {
 
 function waitingClients(pooler: TestPooler): number {
   return pooler.stats.pools.reduce((sum, { waiting }) => sum + waiting, 0)
+}
+
+/** Sends a signal to one process: 0 and negative numbers would reach many, ours among them. */
+export function signal(pid: number | undefined, name: NodeJS.Signals): void {
+  assert(pid !== undefined && pid > 1, `${pid} is not the number of a process of PostgreSQL`)
+  process.kill(pid, name)
 }
 
 /** Everything up to the end of the connection, which must hold exactly one ErrorResponse, as its last message. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { letters, rows } from '../../support/backend-message.ts'
 import { eventually } from '../../support/eventually.ts'
-import { faultScene, onlyError } from '../../support/fault-scene.ts'
+import { faultScene, onlyError, signal } from '../../support/fault-scene.ts'
 import * as f from '../../support/frontend-messages.ts'
 
 /** PostgreSQL loses single processes: terminated, killed, stopped. Who hears of it, and who does not. */
@@ -74,7 +74,7 @@ describe('a server process that is killed', () => {
     const neighbour = await scene.inTransaction()
     const outside = await scene.connect()
     await outside.query('SELECT 1')
-    process.kill(pid, 'SIGKILL')
+    signal(pid, 'SIGKILL')
     expect(await onlyError(client)).toMatchObject({ code: '08006' })
     expect((await onlyError(neighbour.client)).code).toMatch(/^(08006|57P02)$/)
     expect(letters(await outside.query('SELECT 1'))).toBe('TDCZ')
@@ -84,7 +84,7 @@ describe('a server process that is killed', () => {
     const held = await Promise.all([scene.inTransaction(), scene.inTransaction(), scene.inTransaction()])
     const waiting = await Promise.all([scene.connect(), scene.connect()])
     for (const client of waiting) await scene.waiting(client, 'SELECT 1')
-    process.kill(held[0]?.pid ?? 0, 'SIGKILL')
+    signal(held[0]?.pid, 'SIGKILL')
     for (const client of waiting) await client.expect('TDCZ')
   })
 })
@@ -93,7 +93,7 @@ describe('a server process that is stopped', () => {
   test('delays its client and nobody else, and goes on where it was', async () => {
     const { client, pid } = await scene.inTransaction()
     const other = await scene.connect()
-    process.kill(pid, 'SIGSTOP')
+    signal(pid, 'SIGSTOP')
     try {
       client.send(f.query('SELECT 1'))
       for (let turn = 0; turn < 5; turn += 1) {
@@ -102,7 +102,7 @@ describe('a server process that is stopped', () => {
       }
       expect(client.received.at(-1)).toMatchObject({ type: 'Z', status: 'T' })
     } finally {
-      process.kill(pid, 'SIGCONT')
+      signal(pid, 'SIGCONT')
     }
     await client.expect('TDCZ')
     expect(letters(await client.query('COMMIT'))).toBe('CZ')
@@ -110,10 +110,10 @@ describe('a server process that is stopped', () => {
 
   test('is terminated with one error for its client', async () => {
     const { client, pid } = await scene.inTransaction()
-    process.kill(pid, 'SIGSTOP')
+    signal(pid, 'SIGSTOP')
     client.send(f.query('SELECT 1'))
-    process.kill(pid, 'SIGTERM')
-    process.kill(pid, 'SIGCONT')
+    signal(pid, 'SIGTERM')
+    signal(pid, 'SIGCONT')
     // It may have answered before it saw that it should end.
     expect(await onlyError(client)).toMatchObject({ code: '57P01' })
   })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { letters } from '../../support/backend-message.ts'
 import { eventually } from '../../support/eventually.ts'
-import { faultScene, onlyError } from '../../support/fault-scene.ts'
+import { faultScene, onlyError, signal } from '../../support/fault-scene.ts'
 import * as f from '../../support/frontend-messages.ts'
 
 /** PostgreSQL goes down and comes back, in every way it can: what clients in and outside of transactions see. */
@@ -11,7 +11,7 @@ const scene = faultScene({ poolSize: 2 })
 /** Ends the postmaster as the system does when memory is short; its children end by themselves. */
 async function killPostmaster(): Promise<void> {
   const { postgres } = scene
-  process.kill(postgres.pid ?? 0, 'SIGKILL')
+  signal(postgres.pid, 'SIGKILL')
   await eventually(
     'the postmaster to be gone',
     () => postgres.pid,
@@ -137,12 +137,12 @@ describe('a postmaster that is stopped', () => {
     const { client } = await scene.inTransaction()
     const newcomer = await scene.connect()
     const { pid } = scene.postgres
-    process.kill(pid ?? 0, 'SIGSTOP')
+    signal(pid, 'SIGSTOP')
     try {
       await scene.waiting(newcomer, 'SELECT 1')
       expect(letters(await client.query('SELECT 2'))).toBe('TDCZ')
     } finally {
-      process.kill(pid ?? 0, 'SIGCONT')
+      signal(pid, 'SIGCONT')
     }
     await newcomer.expect('TDCZ')
     expect(letters(await client.query('COMMIT'))).toBe('CZ')
