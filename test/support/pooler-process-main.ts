@@ -39,6 +39,10 @@ async function handle(question: Question): Promise<void> {
     case 'measure':
       measure()
       break
+    case 'reload':
+      await pooler?.reloadTls()
+      answer({ answer: 'reloaded' })
+      break
     case 'stop':
       await pooler?.stop()
       answer({ answer: 'stopped' })

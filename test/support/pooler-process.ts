@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { ConfigInput } from '../../src/config/config.ts'
 import type { PoolerStats } from '../../src/pooler.ts'
@@ -10,11 +10,16 @@ import type { PoolerStats } from '../../src/pooler.ts'
  * measured. Owns the child.
  */
 
-export type Question = { ask: 'start'; configuration: ConfigInput } | { ask: 'measure' } | { ask: 'stop' }
+export type Question =
+  | { ask: 'start'; configuration: ConfigInput }
+  | { ask: 'measure' }
+  | { ask: 'reload' }
+  | { ask: 'stop' }
 
 export type Answer =
   | { answer: 'started'; host: string; port: number }
   | ({ answer: 'measured' } & Measurement)
+  | { answer: 'reloaded' }
   | { answer: 'stopped' }
 
 /** What the child says of itself, after a garbage collection. */
@@ -73,6 +78,11 @@ export class PoolerProcess {
     return ask(this.#child, { ask: 'measure' }, 'measured')
   }
 
+  /** The configuration is read again, as with SIGHUP. */
+  async reload(): Promise<void> {
+    await ask(this.#child, { ask: 'reload' }, 'reloaded')
+  }
+
   /** Undefined where the system has no /proc (see proc(5)). */
   memory(): ResidentMemory | undefined {
     let status: string
@@ -83,6 +93,15 @@ export class PoolerProcess {
     }
     const kibibytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1])
     return { bytes: kibibytes('VmRSS') * 1024, peakBytes: kibibytes('VmHWM') * 1024 }
+  }
+
+  /** The peak is counted anew from what there is now, where the system can do that. */
+  forgetPeak(): void {
+    try {
+      writeFileSync(`/proc/${this.pid}/clear_refs`, '5')
+    } catch {
+      // Then the peak of before stands, which is the stricter measure.
+    }
   }
 
   async stop(): Promise<void> {
