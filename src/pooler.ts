@@ -12,18 +12,23 @@ import { secretFileWarnings } from './config/secret-file-warnings.ts'
 import { PoolerError, SqlState } from './errors.ts'
 import type { Logger } from './log.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
+import { DnsCache } from './net/dns-cache.ts'
 import { FlushQueue } from './net/flush-queue.ts'
+import { lookUpHost } from './net/look-up-host.ts'
 import { NodeTransport } from './net/node-transport.ts'
 import type { TlsDirectory } from './net/tls-directory.ts'
-import type { BoundListener, Endpoint } from './net/transport.ts'
+import type { BoundListener } from './net/transport.ts'
 import { Janitor } from './pool/janitor.ts'
 import { LocalBudget } from './pool/local-budget.ts'
 import { PoolDirectory } from './pool/pool-directory.ts'
 import { ServerPool } from './pool/server-pool.ts'
 import { StatementRegistry } from './prepared/statement-registry.ts'
 import { AuthQueries } from './server/auth-queries.ts'
+import { HostBackOff } from './server/host-back-off.ts'
+import { HostList } from './server/host-list.ts'
+import { openAtSomeHost } from './server/open-at-some-host.ts'
 import type { ServerConnection } from './server/server-connection.ts'
-import { openServer } from './server/server-login.ts'
+import { openServer, type ServerTarget } from './server/server-login.ts'
 
 /** Counts for operators and tests. */
 export interface PoolerStats {
@@ -56,6 +61,9 @@ export class Pooler {
   readonly #registry = new StatementRegistry()
   readonly #janitor = new Janitor()
   readonly #budget = new LocalBudget()
+  readonly #dns: DnsCache
+  readonly #backOff = new HostBackOff(() => this.#config.pooler.server_login_retry)
+  readonly #hostLists = new WeakMap<ServerPool, HostList>()
   readonly #pools = new PoolDirectory((database, user) => this.#createPool(database, user))
   #credentials = new Credentials(new Map())
   #authQueries: AuthQueries | null = null
@@ -64,11 +72,19 @@ export class Pooler {
   readonly #stopping = new AbortController()
   #listeners: BoundListener[] = []
 
-  /** `configFile` is where the Config was read from, if it was: it is looked at for who may read it. */
-  constructor(config: Config, log: Logger, configFile?: string) {
+  /** `configFile` is where the Config was read from, if it was: it is looked at for who may read it. `lookup` is for tests. */
+  constructor(config: Config, log: Logger, configFile?: string, lookup = lookUpHost) {
     this.#config = config
     this.#configFile = configFile
     this.#log = log
+    this.#dns = new DnsCache({
+      lookup,
+      ttls: () => ({
+        answerMs: this.#config.pooler.dns_max_ttl,
+        failureMs: this.#config.pooler.dns_nxdomain_ttl,
+      }),
+      log,
+    })
   }
 
   /** Where it listens first; throws before start(). */
@@ -134,6 +150,7 @@ export class Pooler {
     }
     this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
     this.#janitor.add((nowMs) => this.#authQueries?.tick(nowMs))
+    this.#janitor.add(() => this.#followHosts())
     this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
     if (pooler.auth_type === 'scram-sha-256' || pooler.auth_type === 'hba') {
       void this.#credentials.deriveVerifiers(this.#stopping.signal)
@@ -184,23 +201,59 @@ export class Pooler {
 
   #openAuthServer({ database, user }: AuthQuerySource, signal: AbortSignal): Promise<ServerConnection> {
     const target = {
-      endpoint: this.#endpointOf(database),
       dbname: database.dbname,
       user,
       secret: this.#credentials.find(user),
       connectTimeoutMs: this.#config.pooler.server_connect_timeout,
       maxStatements: 0,
     }
-    return openServer(target, this.#transport, this.#queue, this.#registry, signal)
+    return this.#openServer(this.#hostListOf(database), target, signal)
   }
 
-  /** A host that begins with a slash is the folder of a unix socket, as in libpq. */
-  #endpointOf({ name, host, port }: DatabaseConfig): Endpoint {
+  /** The hosts of a database, as the newest configuration has them. */
+  #hostListOf(database: DatabaseConfig): HostList {
     const tls = this.#tls
     assert(tls !== null, 'servers are connected to after start()')
-    return host.startsWith('/')
-      ? { path: `${host}/.s.PGSQL.${port}` }
-      : { host, port, tls: () => tls.server(name) }
+    return new HostList({
+      places: () => findDatabase(this.#config, database.name) ?? database,
+      tls: () => tls.server(database.name),
+      dns: this.#dns,
+      backOff: this.#backOff,
+    })
+  }
+
+  #openServer(
+    hosts: HostList,
+    target: Omit<ServerTarget, 'endpoint'>,
+    signal: AbortSignal,
+  ): Promise<ServerConnection> {
+    return openAtSomeHost({
+      hosts,
+      open: (endpoint, connectTimeoutMs) =>
+        openServer(
+          { ...target, endpoint, connectTimeoutMs },
+          this.#transport,
+          this.#queue,
+          this.#registry,
+          signal,
+        ),
+      timeoutMs: target.connectTimeoutMs,
+      signal,
+      log: this.#log,
+    })
+  }
+
+  /** Looks up the hosts of connections that exist, and gives up those whose host or address is gone. */
+  #followHosts(): void {
+    for (const pool of this.#pools) {
+      const hosts = this.#hostLists.get(pool)
+      if (hosts === undefined || pool.size === 0) continue
+      hosts.refresh()
+      pool.retireWhere(
+        ({ endpoint }) => endpoint !== null && !hosts.lists(endpoint),
+        'its host or address is not listed any more',
+      )
+    }
   }
 
   #createPool(databaseName: string, user: string): ServerPool {
@@ -209,8 +262,8 @@ export class Pooler {
     if (database === undefined)
       throw new PoolerError(SqlState.InvalidCatalogName, `database "${databaseName}" does not exist`)
     const policy = poolPolicy(config, database, user)
+    const hosts = this.#hostListOf(database)
     const target = {
-      endpoint: this.#endpointOf(database),
       dbname: database.dbname,
       user,
       connectTimeoutMs: policy.connectTimeoutMs,
@@ -220,9 +273,9 @@ export class Pooler {
     const own = database.password === undefined ? undefined : parseSecret(database.password)
     const open = async (signal: AbortSignal): Promise<ServerConnection> => {
       const secret = own ?? (await this.#credentials.serverSecret(user, databaseName))
-      return openServer({ ...target, secret }, this.#transport, this.#queue, this.#registry, signal)
+      return this.#openServer(hosts, { ...target, secret }, signal)
     }
-    return new ServerPool({
+    const pool = new ServerPool({
       database: databaseName,
       user,
       policy,
@@ -230,6 +283,8 @@ export class Pooler {
       open,
       log: this.#log,
     })
+    this.#hostLists.set(pool, hosts)
+    return pool
   }
 }
 

@@ -220,6 +220,11 @@ export class ServerPool implements BudgetMember {
     this.#serveWaiters()
   }
 
+  /** Some servers only: idle ones are closed now, those in use as they come back. */
+  retireWhere(matches: (server: ServerConnection) => boolean, reason: string): void {
+    for (const server of this.#idle.outdate(matches, reason)) this.#retire(server, reason)
+  }
+
   /** Some server of an earlier generation is still in use. */
   get isRenewing(): boolean {
     return [...this.#supply.servers].some(({ generation }) => generation !== this.#generation)
@@ -305,11 +310,6 @@ export class ServerPool implements BudgetMember {
       this.welcome = { parameters: server.defaults, reported: server.reported }
     this.#log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
     this.#idleHandler.adopt(server)
-    if (server.state === ServerState.Closed)
-      throw new PoolerError(
-        SqlState.ConnectionFailure,
-        'the server closed the connection right after its login',
-      )
     return server
   }
 
