@@ -249,8 +249,9 @@ export class Pooler {
       const hosts = this.#hostLists.get(pool)
       if (hosts === undefined || pool.size === 0) continue
       hosts.refresh()
+      const { lists } = hosts
       pool.retireWhere(
-        ({ endpoint }) => endpoint !== null && !hosts.lists(endpoint),
+        ({ endpoint }) => endpoint !== null && !lists(endpoint),
         'its host or address is not listed any more',
       )
     }

@@ -91,10 +91,11 @@ export class HostList {
     for (const name of this.#options.places().host) if (isName(name)) this.#options.dns.refresh(name)
   }
 
-  /** False for a host that is not in the list any more, and an address that its name does not have any more. */
-  lists(endpoint: Endpoint): boolean {
-    const { dns, places } = this.#options
-    return isListed(endpoint, places(), (name) => dns.known(name))
+  /** What says false of a host that is not in the list any more, and of an address that its name has no more. */
+  get lists(): (endpoint: Endpoint) => boolean {
+    const { dns } = this.#options
+    const places = this.#options.places()
+    return (endpoint) => isListed(endpoint, places, (name) => dns.known(name))
   }
 
   async #endpointsOf(name: string, port: number): Promise<Endpoint[]> {

@@ -17,6 +17,11 @@ export interface OpenAtSomeHostOptions {
   readonly log: Logger
 }
 
+interface Failure {
+  readonly endpoint: Endpoint
+  readonly error: PoolerError
+}
+
 /**
  * openAtSomeHost: one attempt of a pool to open a connection, at the first host that lets it. Each address is tried
  * once, in the order of the HostList, and may take its share of the time that is left: a host that does not answer
@@ -26,7 +31,10 @@ export async function openAtSomeHost(options: OpenAtSomeHostOptions): Promise<Se
   const { hosts, open, timeoutMs, signal } = options
   const deadlineMs = Date.now() + timeoutMs
   const { endpoints, unknown } = await chosen(options)
-  const failures = unknown.map(({ endpoint, error }) => unreachable(endpoint, error))
+  const failures: Failure[] = unknown.map(({ endpoint, error }) => ({
+    endpoint,
+    error: unreachable(endpoint, error),
+  }))
   for (const [index, endpoint] of endpoints.entries()) {
     const leftMs = Math.max(1, deadlineMs - Date.now())
     const shareMs = timeoutMs === 0 ? 0 : Math.ceil(leftMs / (endpoints.length - index))
@@ -36,9 +44,14 @@ export async function openAtSomeHost(options: OpenAtSomeHostOptions): Promise<Se
       if (isBack && endpoints.length > 1) options.log.info({ host: endpointName(endpoint) }, 'host is back')
       return server
     } catch (error) {
-      if (!(error instanceof PoolerError) || signal.aborted || !isPassedOver(error, hosts)) throw error
+      if (!(error instanceof PoolerError) || signal.aborted) throw error
+      if (!isPassedOver(error, hosts)) {
+        // Whoever refuses a login is there.
+        hosts.succeeded(endpoint)
+        throw error
+      }
       const isNews = hosts.failed(endpoint)
-      failures.push(withHost(error, endpoint))
+      failures.push({ endpoint, error })
       if (endpoints.length > 1)
         options.log[isNews ? 'warn' : 'debug'](
           { host: endpointName(endpoint), sqlState: error.sqlState, reason: error.message },
@@ -71,20 +84,16 @@ function chosen({ hosts, timeoutMs, signal }: OpenAtSomeHostOptions): Promise<Ho
   })
 }
 
-/** What a server says itself does not tell which one it is. */
-function withHost(error: PoolerError, endpoint: Endpoint): PoolerError {
-  if (error.response === undefined) return error
-  const { sqlState, message, response } = error
-  return new PoolerError(sqlState, `${message} (${endpointName(endpoint)})`, { response, cause: error })
-}
-
 /** One error for all hosts. The last one's SQLSTATE stands for all: each of them goes by. */
-function summary(failures: readonly PoolerError[]): PoolerError {
-  const last = failures.at(-1)
+function summary(failures: readonly Failure[]): PoolerError {
+  const last = failures.at(-1)?.error
   if (last === undefined) return new PoolerError(SqlState.CannotConnectNow, 'the database has no host')
   if (failures.length === 1) return last
-  const reasons = failures.map(({ message }) => message).join('; ')
-  return new PoolerError(last.sqlState, `no host could be connected to: ${reasons}`, {
-    cause: new AggregateError(failures),
+  const reasons = failures.map(({ endpoint, error }) =>
+    // What a server says itself does not tell which one it is.
+    error.response === undefined ? error.message : `${error.message} (${endpointName(endpoint)})`,
+  )
+  return new PoolerError(last.sqlState, `no host could be connected to: ${reasons.join('; ')}`, {
+    cause: new AggregateError(failures.map(({ error }) => error)),
   })
 }

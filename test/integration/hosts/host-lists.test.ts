@@ -1,3 +1,4 @@
+import { createServer, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { ConfigInput } from '../../../src/config/config.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -11,6 +12,8 @@ import type { TestCluster } from '../../support/test-cluster.ts'
 
 const FIRST = '127.0.0.1'
 const SECOND = '127.0.0.2'
+/** Where no PostgreSQL is. */
+const SILENT = '127.0.0.3'
 const WHERE = `SELECT current_setting('listen_addresses')`
 const ATTEMPTS = 5
 
@@ -114,15 +117,29 @@ describe.runIf(process.platform === 'linux')('a database with two hosts', () => 
     expect(await placesOf(4)).toEqual(Array(4).fill(SECOND))
   })
 
+  test('does not give all its time to a host that accepts connections and says nothing', async () => {
+    const sockets: Socket[] = []
+    const silent = createServer((socket) => sockets.push(socket.on('error', () => {})))
+    await new Promise<void>((resolve) => silent.listen(second.port, SILENT, resolve))
+    try {
+      await start({ host: [SILENT, SECOND] }, { pooler: { server_connect_timeout: '4s' } })
+      expect(await placesOf(3)).toEqual(Array(3).fill(SECOND))
+      expect(sockets.length).toBeGreaterThan(0)
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      silent.close()
+    }
+  })
+
   test('names both hosts when neither can be reached', async () => {
-    await start({ host: [FIRST, '127.0.0.3'] })
+    await start({ host: [FIRST, SILENT] })
     await first.halt()
     const refused = await login().then(
       () => 'accepted',
       (error: Error) => error.message,
     )
     expect(refused).toContain('no host could be connected to: ')
-    for (const host of [FIRST, '127.0.0.3'])
+    for (const host of [FIRST, SILENT])
       expect(refused).toContain(`the server cannot be reached (ECONNREFUSED) at ${host}:${second.port}`)
   })
 

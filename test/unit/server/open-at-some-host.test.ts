@@ -74,10 +74,24 @@ test('when all fail the error names them all', async () => {
   )
 })
 
-test('the error of the only host is passed on as it is', async () => {
+test.each([DOWN, FULL])('the error of the only host is passed on as it is: $message', async (error) => {
   const { failures, open } = stage(['10.0.0.1'])
+  failures.set('10.0.0.1:5432', error)
+  expect(await open()).toBe(`${error.sqlState} ${error.message}`)
+})
+
+test('a host that refuses a login is back', async () => {
+  const { failures, tried, open } = stage(['10.0.0.1', '10.0.0.2'])
   failures.set('10.0.0.1:5432', DOWN)
-  expect(await open()).toBe('57P03 the server cannot be reached (ECONNREFUSED)')
+  await open()
+  vi.advanceTimersByTime(15_000)
+  failures.set('10.0.0.1:5432', new PoolerError('28P01', 'password authentication failed'))
+  const results = [await open(), await open()]
+  expect(results.sort()).toEqual(['10.0.0.2:5432', '28P01 password authentication failed'])
+  failures.clear()
+  tried.length = 0
+  for (let i = 0; i < 2; i += 1) await open()
+  expect(tried.map(({ name }) => name).sort()).toEqual(['10.0.0.1:5432', '10.0.0.2:5432'])
 })
 
 test('a wrong password ends the attempt: it is wrong at the other hosts, too', async () => {
