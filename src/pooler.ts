@@ -17,6 +17,7 @@ import type { Logger } from './log.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
 import { ClientListeners } from './net/client-listeners.ts'
 import { FlushQueue } from './net/flush-queue.ts'
+import { lookUpHost } from './net/look-up-host.ts'
 import { NodeTransport } from './net/node-transport.ts'
 import type { TlsDirectory } from './net/tls-directory.ts'
 import { Janitor } from './pool/janitor.ts'
@@ -82,7 +83,8 @@ export class Pooler implements PoolerControl {
   #reloading: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | null = null
 
-  constructor(config: Config, log: Logger, source?: ConfigSource) {
+  /** `lookup` is for tests. */
+  constructor(config: Config, log: Logger, source?: ConfigSource, lookup = lookUpHost) {
     this.#config = config
     this.#source = source
     this.#log = log
@@ -95,6 +97,7 @@ export class Pooler implements PoolerControl {
       queue: this.#queue,
       registry: this.#registry,
       budget: new LocalBudget(),
+      lookup,
       log,
     })
     this.#pools = new PoolDirectory((database, user) => this.#factory.create(database, user))
@@ -156,6 +159,7 @@ export class Pooler implements PoolerControl {
     await this.#listeners.open(config.pooler, (connection) => multiplexer.accept(connection))
     this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
     this.#janitor.add((nowMs) => this.#sources.tick(nowMs))
+    this.#janitor.add(() => this.#factory.followHosts(this.#pools))
     this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
     this.#openMinimum()
     this.#janitor.start()

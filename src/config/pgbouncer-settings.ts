@@ -7,8 +7,8 @@
 export const pgbouncerSettingsNotHere: ReadonlySet<string> = new Set(
   `admin_users application_name application_name_add_host auth_ldap_options autodb_idle_timeout
   client_encoding client_tls_dheparams client_tls_ecdhcurve conffile
-  connect_query datestyle disable_pqexec dns_max_ttl dns_nxdomain_ttl dns_zone_check_period
-  job_name load_balance_hosts log_connections log_disconnections log_pooler_errors
+  connect_query datestyle disable_pqexec dns_zone_check_period
+  job_name log_connections log_disconnections log_pooler_errors
   log_stats logfile login_notify_message max_packet_size
   peer_id pkt_buf pool_idle_timeout
   reserve_pool resolv_conf

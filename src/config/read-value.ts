@@ -111,9 +111,14 @@ function readList(setting: Setting & { type: 'list' }, written: unknown): ReadRe
   if (!Array.isArray(parts)) return { expected }
   const items = new Set<string>()
   for (const part of parts) {
+    if (part === '') return { expected: `${expected}, none of them empty` }
     if (typeof part !== 'string' || !setting.pattern.test(part)) return { expected }
+    if (setting.distinct === true && items.has(part))
+      return { expected: `each item once (${JSON.stringify(part)} is there twice)` }
     items.add(part)
   }
+  if (setting.maxItems !== undefined && items.size > setting.maxItems)
+    return { expected: `at most ${setting.maxItems} items (these are ${items.size})` }
   if (items.size === 0 && setting.emptyAllowed !== true) return { expected }
   if (setting.soleItem !== undefined && items.size > 1 && items.has(setting.soleItem)) return { expected }
   return { value: Object.freeze([...items]) }

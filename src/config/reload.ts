@@ -15,7 +15,7 @@ export interface ReloadReport {
 }
 
 /** The settings of a database that say which server session a client gets: another value needs other connections. */
-const SESSION_SETTINGS = ['host', 'port', 'dbname', 'user'] as const satisfies (keyof DatabaseConfig)[]
+const SESSION_SETTINGS = ['port', 'dbname', 'user'] as const satisfies (keyof DatabaseConfig)[]
 
 /** The Config to go on with: the new one, with the old values of what cannot change in a running pooler. */
 export function mergeForReload(before: Config, after: Config): { config: Config; report: ReloadReport } {
@@ -38,8 +38,12 @@ export function mergeForReload(before: Config, after: Config): { config: Config;
   return { config, report: { changed, kept: kept.map((key) => `pooler.${key}`) } }
 }
 
-/** True if connections that were opened for `before` are not those that `after` asks for. */
+/**
+ * True if connections that were opened for `before` are not those that `after` asks for. Where some host is in both lists
+ * the connections to it are; which ones are not, a HostList knows.
+ */
 export function needsOtherServers(before: DatabaseConfig, after: DatabaseConfig): boolean {
+  if (!after.host.some((host) => before.host.includes(host))) return true
   return SESSION_SETTINGS.some((key) => !same(before[key], after[key]))
 }
 

@@ -11,17 +11,22 @@ const TenYearsMs = 10 * 365 * 24 * 3600 * 1000
 
 export const serverSettings = {
   host: {
-    type: 'string',
+    type: 'list',
     reloadable: true,
-    pattern: /^(?:\/.*|[^\s,/@[\]]+)$/,
+    // A colon is part of an IPv6 address, or a port that has no business here.
+    pattern: /^(?:\/[^\0]*|[^\s,:/@[\]\0]+|[\da-fA-F]*:[\da-fA-F]*:[\da-fA-F:.]*(?:%[\w.-]+)?)$/,
     expected:
-      'one host name, one IP address without brackets, or the absolute path of a unix socket directory',
+      'host names, IP addresses (without brackets or ports), or absolute paths of unix socket directories',
+    distinct: true,
+    maxItems: 64,
     in: {
       database: {
         default: '127.0.0.1',
         doc: [
-          'Where the server is: one host name, one address, or the absolute path of the directory of its unix',
-          'socket. PgBouncer starts with the unix socket.',
+          'Where the server is: a host name, an address, or the absolute path of the directory of its unix',
+          'socket. Several, separated by commas, share the connections as load_balance_hosts says, and all',
+          'addresses of a name take part. A host that cannot be connected to is passed over for the others in',
+          'the same attempt, and is tried last for a while. PgBouncer starts with the unix socket.',
         ],
       },
     },
@@ -31,7 +36,27 @@ export const serverSettings = {
     reloadable: true,
     min: 1,
     max: 65535,
-    in: { database: { default: 5432, doc: ['Port of the server; it names the unix socket too.'] } },
+    in: {
+      database: {
+        default: 5432,
+        doc: ['Port of the server, of every host if there are several; it names the unix socket too.'],
+      },
+    },
+  },
+  load_balance_hosts: {
+    type: 'enum',
+    reloadable: true,
+    values: ['round-robin', 'disable'],
+    in: {
+      database: {
+        default: 'round-robin',
+        doc: [
+          'Where host has several: "round-robin" opens each new connection at the next one, beginning with any.',
+          '"disable" opens all at the first that works, and goes on to the next only when connecting there',
+          'fails; a host that has no connection left (too_many_connections) is then not passed over.',
+        ],
+      },
+    },
   },
   dbname: {
     type: 'string',
@@ -82,7 +107,10 @@ export const serverSettings = {
     in: {
       pooler: {
         default: '15s',
-        doc: ['How long connecting and logging in to a server may take. 0 means without limit.'],
+        doc: [
+          'How long connecting and logging in to a server may take. Where there are several hosts or addresses,',
+          'it is the time for all of them, divided among those that are left to try. 0 means without limit.',
+        ],
       },
     },
   },
@@ -97,6 +125,32 @@ export const serverSettings = {
           'The wait after a failed connection or login before the pool tries again; clients that need a new',
           "connection meanwhile get the server's error at once. 0 tries again without a wait.",
         ],
+      },
+    },
+  },
+  dns_max_ttl: {
+    type: 'time',
+    reloadable: true,
+    max: TenYearsMs,
+    in: {
+      pooler: {
+        default: '15s',
+        doc: [
+          'How long the addresses of a host name are used until they are asked for again. Connections to an',
+          'address that is no longer among them are closed as soon as they are unused. While there is no',
+          'answer, the last one counts. 0 asks for each new connection.',
+        ],
+      },
+    },
+  },
+  dns_nxdomain_ttl: {
+    type: 'time',
+    reloadable: true,
+    max: TenYearsMs,
+    in: {
+      pooler: {
+        default: '15s',
+        doc: ['How long it is until the addresses of a host name are asked for again after that has failed.'],
       },
     },
   },

@@ -70,6 +70,9 @@ interface ListSetting extends SettingBase {
   readonly expected: string
   /** An item that must stand alone, because it covers all others. */
   readonly soleItem?: string
+  /** True where an item that is written twice is a mistake; elsewhere once is enough. */
+  readonly distinct?: boolean
+  readonly maxItems?: number
 }
 
 /** A file; a relative path starts at the folder of the configuration file. */

@@ -3,17 +3,21 @@ import { parseSecret, type UserSecret } from '../auth/user-secret.ts'
 import type { AuthQuerySource } from '../config/auth-query-source.ts'
 import { type Config, type DatabaseConfig, findDatabase } from '../config/config.ts'
 import { poolPolicy } from '../config/pool-policy.ts'
-import { unixSocketPath } from '../config/unix-socket-path.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { DnsCache } from '../net/dns-cache.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
+import type { lookUpHost } from '../net/look-up-host.ts'
 import type { TlsDirectory } from '../net/tls-directory.ts'
-import type { Endpoint, Transport } from '../net/transport.ts'
+import type { Transport } from '../net/transport.ts'
 import type { ConnectionBudget } from '../pool/connection-budget.ts'
 import { ServerPool } from '../pool/server-pool.ts'
 import type { StatementRegistry } from '../prepared/statement-registry.ts'
+import { HostBackOff } from '../server/host-back-off.ts'
+import { HostList } from '../server/host-list.ts'
+import { openAtSomeHost } from '../server/open-at-some-host.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
-import { openServer } from '../server/server-login.ts'
+import { openServer, type ServerTarget } from '../server/server-login.ts'
 
 /** What a PoolFactory is made of; those that a reload replaces are asked for each time. */
 export interface PoolFactoryParts {
@@ -24,65 +28,100 @@ export interface PoolFactoryParts {
   readonly queue: FlushQueue
   readonly registry: StatementRegistry
   readonly budget: ConnectionBudget
+  /** Finds the addresses of a host. */
+  readonly lookup: typeof lookUpHost
   readonly log: Logger
 }
 
 /**
  * PoolFactory: makes pools, and opens their server connections as the configuration says at that moment. It owns the
- * secrets of databases.
+ * secrets of databases, and what is known about their hosts.
  */
 export class PoolFactory {
   readonly #parts: PoolFactoryParts
   /** By their text: made once, so that derived keys are kept. They learn from no client. */
   readonly #secrets = new Map<string, UserSecret>()
 
+  readonly #dns: DnsCache
+  readonly #backOff: HostBackOff
+  readonly #hostLists = new WeakMap<ServerPool, HostList>()
+
   constructor(parts: PoolFactoryParts) {
     this.#parts = parts
+    const settings = (): Config['pooler'] => parts.config().pooler
+    this.#backOff = new HostBackOff(() => settings().server_login_retry)
+    this.#dns = new DnsCache({
+      lookup: parts.lookup,
+      ttls: () => ({ answerMs: settings().dns_max_ttl, failureMs: settings().dns_nxdomain_ttl }),
+      log: parts.log,
+    })
   }
 
   /** `user` is who the pool logs in as. Throws PoolerError 3D000 for an unknown database. */
   create(databaseName: string, user: string): ServerPool {
     const { config, credentials, budget, log } = this.#parts
     const policy = poolPolicy(config(), this.#database(databaseName), user)
+    const hosts = this.#hostListOf(this.#database(databaseName))
     // A reload may change everything but this: clients have prepared statements, or they have not.
     const maxStatements = policy.mode === 'session' ? 0 : config().pooler.max_prepared_statements
     const open = async (signal: AbortSignal): Promise<ServerConnection> => {
       const database = this.#database(databaseName)
       const secret = this.#secretOf(database) ?? (await credentials().serverSecret(user, databaseName))
-      return this.#open(database, user, secret, maxStatements, signal)
+      return this.#open(hosts, { dbname: database.dbname, user, secret, maxStatements }, signal)
     }
-    return new ServerPool({ database: databaseName, user, policy, budget, open, log })
+    const pool = new ServerPool({ database: databaseName, user, policy, budget, open, log })
+    this.#hostLists.set(pool, hosts)
+    return pool
   }
 
   /** A connection for auth_query. */
   openForAuthQuery({ database, user }: AuthQuerySource, signal: AbortSignal): Promise<ServerConnection> {
-    return this.#open(database, user, this.#parts.credentials().find(user), 0, signal)
+    const secret = this.#parts.credentials().find(user)
+    return this.#open(
+      this.#hostListOf(database),
+      { dbname: database.dbname, user, secret, maxStatements: 0 },
+      signal,
+    )
+  }
+
+  /** Called by the janitor: looks up the hosts of connections that exist, and gives up those that are not listed any more. */
+  followHosts(pools: Iterable<ServerPool>): void {
+    for (const pool of pools) {
+      const hosts = this.#hostLists.get(pool)
+      if (hosts === undefined || pool.size === 0) continue
+      hosts.refresh()
+      const { lists } = hosts
+      pool.retireWhere(
+        ({ endpoint }) => endpoint !== null && !lists(endpoint),
+        'its host or address is not listed any more',
+      )
+    }
   }
 
   #open(
-    database: DatabaseConfig,
-    user: string,
-    secret: UserSecret | undefined,
-    maxStatements: number,
+    hosts: HostList,
+    target: Omit<ServerTarget, 'endpoint' | 'connectTimeoutMs'>,
     signal: AbortSignal,
   ): Promise<ServerConnection> {
-    const { config, transport, queue, registry } = this.#parts
-    const target = {
-      endpoint: this.#endpointOf(database),
-      dbname: database.dbname,
-      user,
-      secret,
-      connectTimeoutMs: config().pooler.server_connect_timeout,
-      maxStatements,
-    }
-    return openServer(target, transport, queue, registry, signal)
+    const { config, transport, queue, registry, log } = this.#parts
+    return openAtSomeHost({
+      hosts,
+      open: (endpoint, connectTimeoutMs) =>
+        openServer({ ...target, endpoint, connectTimeoutMs }, transport, queue, registry, signal),
+      timeoutMs: config().pooler.server_connect_timeout,
+      signal,
+      log,
+    })
   }
 
-  /** A host that begins with a slash is the folder of a unix socket, as in libpq. */
-  #endpointOf({ name, host, port }: DatabaseConfig): Endpoint {
-    return host.startsWith('/')
-      ? { path: unixSocketPath(host, port) }
-      : { host, port, tls: () => this.#parts.tls().server(name) }
+  /** The hosts of a database, as the newest configuration has them. */
+  #hostListOf(database: DatabaseConfig): HostList {
+    return new HostList({
+      places: () => findDatabase(this.#parts.config(), database.name) ?? database,
+      tls: () => this.#parts.tls().server(database.name),
+      dns: this.#dns,
+      backOff: this.#backOff,
+    })
   }
 
   /** Throws PoolerError 3D000 where there is none, or a reload has removed it. */

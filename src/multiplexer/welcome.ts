@@ -1,6 +1,7 @@
 import { ClientState } from '../client/client-state.ts'
-import { PASSING_TROUBLE, type PoolerError } from '../errors.ts'
+import type { PoolerError } from '../errors.ts'
 import { encodeBackendKeyData, encodeParameterStatus, READY_IDLE } from '../protocol/responses.ts'
+import { goesBy } from '../server/goes-by.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { isDone, leaseServer, releaseServer } from './leasing.ts'
 import { type Session, SessionPhase } from './session.ts'
@@ -26,8 +27,7 @@ export function startWelcome(session: Session): void {
 
 /** No server could be had. A client that the pool knows enough for is welcomed all the same, and waits for one later. */
 export function welcomeRefused(session: Session, error: PoolerError): void {
-  const goesBy = PASSING_TROUBLE.has(error.sqlState.slice(0, 2))
-  if (!goesBy || !welcomeFromMemory(session)) session.client.fail(error)
+  if (!goesBy(error) || !welcomeFromMemory(session)) session.client.fail(error)
 }
 
 /** Welcomes the client without a server; false = not all of its parameters are known. */

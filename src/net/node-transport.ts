@@ -95,7 +95,7 @@ export class NodeTransport implements Transport {
       socket.connect(
         'path' in endpoint
           ? { path: endpoint.path }
-          : { host: endpoint.host, port: endpoint.port, noDelay: true, keepAlive: true },
+          : { host: endpoint.address ?? endpoint.host, port: endpoint.port, noDelay: true, keepAlive: true },
         () => {
           signal.removeEventListener('abort', onAbort)
           socket.off('error', onError)

@@ -106,11 +106,17 @@ export interface BoundListener {
 }
 
 /**
- * A TCP address, or the path of a unix socket, which never uses TLS. `tls` is asked for each connection, so that
+ * A TCP address, or the path of a unix socket, which never uses TLS. `host` is what was configured, which is what
+ * TLS verifies; where that is a name, `address` is what it stands for. `tls` is asked for each connection, so that
  * a reload is seen; without it there is no TLS.
  */
 export type Endpoint =
-  | { readonly host: string; readonly port: number; readonly tls?: () => ServerTls }
+  | {
+      readonly host: string
+      readonly port: number
+      readonly address?: string
+      readonly tls?: () => ServerTls
+    }
   | { readonly path: string }
 
 export interface Transport {

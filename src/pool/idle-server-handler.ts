@@ -21,7 +21,10 @@ export class IdleServerHandler implements ServerHandler {
     this.#closed = closed
   }
 
-  /** A server has logged in; what it sent behind its login is handled now. Throws PoolerError if that is nonsense. */
+  /**
+   * A server has logged in; what it sent behind its login is handled now. Throws PoolerError if that is nonsense,
+   * or its end.
+   */
   adopt(server: ServerConnection): void {
     this.take(server)
     try {
@@ -30,6 +33,11 @@ export class IdleServerHandler implements ServerHandler {
       if (error instanceof PoolerError) server.close(error)
       throw error
     }
+    if (server.state === ServerState.Closed)
+      throw new PoolerError(
+        SqlState.ConnectionFailure,
+        'the server closed the connection right after its login',
+      )
   }
 
   /** Nobody uses this server any more. */

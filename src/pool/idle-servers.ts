@@ -47,6 +47,12 @@ export class IdleServers {
     return [...this.#supply.servers].filter(({ state }) => state === ServerState.Idle)
   }
 
+  /** Marks those of the pool for which `matches` holds to be closed after their lease; returns those without one. */
+  outdate(matches: (server: ServerConnection) => boolean, reason: string): ServerConnection[] {
+    for (const server of this.#supply.servers) if (matches(server)) server.outdated = reason
+    return this.all.filter(({ outdated }) => outdated !== null)
+  }
+
   /** The one that was used last the longest time ago. */
   get coldest(): ServerConnection | undefined {
     let coldest: ServerConnection | undefined

@@ -16,6 +16,7 @@ const USED_LATELY_MS = 10_000
 
 /** Why a server must not be leased any more, as far as that is its own matter; null = it may. */
 export function usedUpReason(server: ServerConnection, policy: PoolPolicy, nowMs: number): string | null {
+  if (server.outdated !== null) return server.outdated
   if (!server.usable) return 'server connection is not reusable'
   if (policy.lifetimeMs === 0) return server.lastLessee === null ? null : 'server_lifetime'
   return nowMs >= endOfLifeMs(server, policy) ? 'server_lifetime' : null

@@ -52,8 +52,9 @@ export class ServerPool implements BudgetMember {
   /** Sessions that belong to it, with a server or without; when the last of them ended. */
   sessions = 0
   usedAtMs = Date.now()
+  /** Set by pause(), resume() and kill() alone. */
+  paused = false
   #policy: PoolPolicy
-  #paused = false
   #stopping = false
 
   constructor({ database, user, policy, budget, open, log }: ServerPoolOptions) {
@@ -71,7 +72,7 @@ export class ServerPool implements BudgetMember {
       budget,
       log,
       policy: () => this.#policy,
-      wanted: () => !this.#paused && !this.#stopping,
+      wanted: () => !this.paused && !this.#stopping,
       open: (signal) => this.#open(open, signal),
       retireReason: (server) => this.#retireReason(server),
       retire: (server, reason) => this.#retire(server, reason),
@@ -100,10 +101,6 @@ export class ServerPool implements BudgetMember {
     return this.#checks.size
   }
 
-  get paused(): boolean {
-    return this.#paused
-  }
-
   get policy(): PoolPolicy {
     return this.#policy
   }
@@ -114,7 +111,7 @@ export class ServerPool implements BudgetMember {
 
   /** Since when its longest waiter waits for more than a RESUME; Infinity without one. */
   get waitingSinceMs(): number {
-    return this.#paused ? Number.POSITIVE_INFINITY : this.#waiters.oldestSinceMs
+    return this.paused ? Number.POSITIVE_INFINITY : this.#waiters.oldestSinceMs
   }
 
   get spare(): ServerConnection | undefined {
@@ -173,7 +170,7 @@ export class ServerPool implements BudgetMember {
     this.#refuseLate(nowMs)
     this.#idle.park(nowMs)
     this.#checks.tick(nowMs, this.#policy)
-    if (!this.#paused && !this.#stopping) this.#supply.tick(nowMs)
+    if (!this.paused && !this.#stopping) this.#supply.tick(nowMs)
     this.#serveWaiters()
     // The reserve is not needed any more, or a reload has made the pool smaller.
     const surplus = this.size > this.#policy.size && this.waiting === 0 ? this.#idle.coldest : undefined
@@ -189,20 +186,20 @@ export class ServerPool implements BudgetMember {
 
   /** No server is leased and none is kept until resume(): PAUSE. Those in use are closed as they come back. */
   pause(): void {
-    this.#paused = true
+    this.paused = true
     for (const server of this.#idle.all) this.#retire(server, 'pause')
     this.#conditions.check()
   }
 
   resume(): void {
-    this.#paused = false
+    this.paused = false
     this.#supply.retryNow()
     this.#serveWaiters()
   }
 
   /** Paused, and every server closed at once, in use or not: KILL. */
   kill(error: PoolerError): void {
-    this.#paused = true
+    this.paused = true
     for (const server of [...this.#supply.servers]) server.close(error)
   }
 
@@ -212,6 +209,11 @@ export class ServerPool implements BudgetMember {
     this.#supply.retryNow()
     for (const server of this.#idle.all) this.#retire(server, reason)
     this.#serveWaiters()
+  }
+
+  /** Some servers only: idle ones are closed now, those in use as they come back. */
+  retireWhere(matches: (server: ServerConnection) => boolean, reason: string): void {
+    for (const server of this.#idle.outdate(matches, reason)) this.#retire(server, reason)
   }
 
   /** Some server of an earlier generation is still in use. */
@@ -294,11 +296,6 @@ export class ServerPool implements BudgetMember {
     this.generation.opened(server, generation)
     this.#log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
     this.#idleHandler.adopt(server)
-    if (server.state === ServerState.Closed)
-      throw new PoolerError(
-        SqlState.ConnectionFailure,
-        'the server closed the connection right after its login',
-      )
     return server
   }
 
@@ -311,13 +308,13 @@ export class ServerPool implements BudgetMember {
   }
 
   #serveWaiters(): void {
-    if (this.#stopping || this.#paused || this.waiting === 0) return
+    if (this.#stopping || this.paused || this.waiting === 0) return
     this.#supply.serve(Math.max(0, this.waiting - this.#checks.size), this.#waiters.oldestSinceMs)
   }
 
   /** Why a server must not be leased any more; null = it may. */
   #retireReason(server: ServerConnection): string | null {
-    if (this.#paused) return 'pause'
+    if (this.paused) return 'pause'
     if (this.#stopping) return 'pooler is shutting down'
     return this.generation.retireReason(server) ?? usedUpReason(server, this.#policy, Date.now())
   }

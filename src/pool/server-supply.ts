@@ -1,10 +1,11 @@
 import type { PoolPolicy } from '../config/pool-policy.ts'
-import { PASSING_TROUBLE, PoolerError, SqlState } from '../errors.ts'
+import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import { goesBy } from '../server/goes-by.ts'
+import { RetryDelay } from '../server/retry-delay.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
 import { ConnectionLifecycle } from './connection-lifecycle.ts'
-import { RetryDelay } from './retry-delay.ts'
 import { idleReason, wantsReplacement } from './server-age.ts'
 
 /** What the supply needs from its pool. */
@@ -189,15 +190,15 @@ export class ServerSupply {
     this.#acquiring -= 1
     const { log, name } = this.#owner
     const failure = asPoolerError(error)
-    const goesBy = PASSING_TROUBLE.has(failure.sqlState.slice(0, 2))
-    const pauseMs = Math.round(this.#retryDelay.next(this.#owner.policy().retryMs, goesBy))
+    const isPassing = goesBy(failure)
+    const pauseMs = Math.round(this.#retryDelay.next(this.#owner.policy().retryMs, isPassing))
     this.failure = failure
     this.#retryAtMs = Date.now() + pauseMs
     log.warn(
       { pool: name, sqlState: failure.sqlState, reason: failure.message, retryInMs: pauseMs },
       'server connection failed',
     )
-    this.#owner.failed(failure, goesBy)
+    this.#owner.failed(failure, isPassing)
   }
 }
 

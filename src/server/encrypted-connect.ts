@@ -1,4 +1,5 @@
 import { PoolerError, SqlState } from '../errors.ts'
+import { endpointName } from '../net/endpoint-name.ts'
 import { POSTGRESQL_ALPN } from '../net/tls-context.ts'
 import type { ServerTls } from '../net/tls-directory.ts'
 import type { Connection, Endpoint, SocketHandler, TlsSession, Transport } from '../net/transport.ts'
@@ -39,7 +40,7 @@ export async function encryptedConnect(
     'path' in endpoint || endpoint.tls === undefined ? { mode: 'disable' } : endpoint.tls()
   const connection = await transport.connect(endpoint, signal)
   if ('path' in endpoint || tls.mode === 'disable') return { connection, tls: null }
-  const negotiation = new Negotiation(connection, tls, `${endpoint.host}:${endpoint.port}`, endpoint.host)
+  const negotiation = new Negotiation(connection, tls, endpointName(endpoint), endpoint.host)
   const onAbort = (): void => negotiation.fail(signal.reason)
   signal.addEventListener('abort', onAbort, { once: true })
   if (signal.aborted) onAbort()

@@ -63,6 +63,8 @@ export class ServerConnection implements WireOwner, MessageHandler {
   readonly lifetimeJitter = Math.random()
   /** The pool's generation when it was opened: it is not used in a later one. */
   generation = 0
+  /** Why it is closed when its lease ends, whatever its age; null = it may go on. */
+  outdated: string | null = null
   /** Another one was opened in its place already. */
   replaced = false
   state: ServerState = ServerState.Login

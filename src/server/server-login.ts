@@ -1,6 +1,7 @@
 import { ServerExchange } from '../auth/server-exchange.ts'
 import type { UserSecret } from '../auth/user-secret.ts'
 import { PoolerError, SqlState } from '../errors.ts'
+import { endpointName } from '../net/endpoint-name.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { Endpoint, Transport } from '../net/transport.ts'
 import { ServerStatements } from '../prepared/server-statements.ts'
@@ -44,12 +45,12 @@ export async function openServer(
   if (signal.aborted) onStop()
   const deadline =
     target.connectTimeoutMs > 0
-      ? setTimeout(() => abort.abort(timeoutError()), target.connectTimeoutMs)
+      ? setTimeout(() => abort.abort(connectTimeoutError(target.endpoint)), target.connectTimeoutMs)
       : undefined
   try {
     const { connection, tls } = await encryptedConnect(target.endpoint, transport, abort.signal).catch(
       (error: unknown) => {
-        throw error instanceof PoolerError ? error : unreachable(error)
+        throw error instanceof PoolerError ? error : unreachable(target.endpoint, error)
       },
     )
     const dialogue = new LoginDialogue(target, tls?.channelBinding ?? undefined)
@@ -201,17 +202,19 @@ function serverRefusal(buffer: Buffer, start: number, end: number, total: number
   })
 }
 
-function unreachable(error: unknown): PoolerError {
+/** The system says `error` about this endpoint: 57P03. */
+export function unreachable(endpoint: Endpoint, error: unknown): PoolerError {
   const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-  return new PoolerError(SqlState.CannotConnectNow, `the server cannot be reached (${reason})`, {
-    cause: error,
-  })
+  const message = `the server cannot be reached (${reason}) at ${endpointName(endpoint)}`
+  return new PoolerError(SqlState.CannotConnectNow, message, { cause: error })
 }
 
-function timeoutError(): PoolerError {
+/** server_connect_timeout is over, at this endpoint or before one was known: 57P03. */
+export function connectTimeoutError(endpoint?: Endpoint): PoolerError {
+  const where = endpoint === undefined ? '' : ` at ${endpointName(endpoint)}`
   return new PoolerError(
     SqlState.CannotConnectNow,
-    'the server did not complete the login in time (server_connect_timeout)',
+    `the server did not complete the login in time (server_connect_timeout)${where}`,
   )
 }
 

@@ -196,7 +196,10 @@ test('an outage is told to a client that is not welcomed yet, with 57P03', async
   const alice = scenario.connect()
   alice.send(startup(HELLO))
   await scenario.settle()
-  expect(alice.take()).toEqual(['R', 'E(57P03 the server cannot be reached (ECONNREFUSED))'])
+  expect(alice.take()).toEqual([
+    'R',
+    'E(57P03 the server cannot be reached (ECONNREFUSED) at 192.0.2.9:5432)',
+  ])
   expect(scenario.multiplexer.clientCount).toBe(0)
 })
 

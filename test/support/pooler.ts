@@ -13,6 +13,8 @@ import { Pooler, type PoolerStats } from '../../src/pooler.ts'
 export interface PoolerOptions extends ConfigInput {
   /** The PostgreSQL behind it, with the login that the pooler uses there. */
   server: { host: string; port: number; user?: string; password?: string }
+  /** In place of the system's hosts file and DNS. */
+  lookup?: (name: string) => Promise<string[]>
 }
 
 export interface TestPooler {
@@ -34,7 +36,7 @@ export async function startPooler(options: PoolerOptions): Promise<TestPooler> {
   const { log, flush } = createLogger({
     level: process.env.POOLER_TEST_LOG === 'debug' ? 'debug' : 'silent',
   })
-  const pooler = new Pooler(config, log)
+  const pooler = new Pooler(config, log, undefined, options.lookup)
   await pooler.start()
   const address = pooler.address
   return {

@@ -22,6 +22,10 @@ export interface TestClusterOptions {
   auth?: TestAuthentication
   /** Lines of pg_hba.conf for TCP clients, instead of one line with `auth`. */
   hba?: string
+  /** Where it listens instead of 127.0.0.1. */
+  address?: string
+  /** Instead of any free port. */
+  port?: number
 }
 
 export type Row = Record<string, unknown>
@@ -51,10 +55,15 @@ export class TestCluster {
   readonly socketFolder: string
   readonly #postgres: EmbeddedPostgres
 
-  private constructor(folder: string) {
+  private constructor(folder: string, { address, port }: TestClusterOptions) {
     this.folder = folder
     this.socketFolder = join(folder, 'socket')
-    this.#postgres = new EmbeddedPostgres({ folder, socketFolder: this.socketFolder })
+    this.#postgres = new EmbeddedPostgres({
+      folder,
+      socketFolder: this.socketFolder,
+      ...(port === undefined ? {} : { port }),
+      ...(address === undefined ? {} : { settings: { listen_addresses: address } }),
+    })
   }
 
   /** Copies `template` into `folder` (made here) and starts a server on it. */
@@ -63,7 +72,7 @@ export class TestCluster {
     template: string,
     options: TestClusterOptions = {},
   ): Promise<TestCluster> {
-    const cluster = new TestCluster(folder)
+    const cluster = new TestCluster(folder, options)
     await cluster.#create(template, options)
     await cluster.#postgres.start()
     if (options.auth === 'md5') {

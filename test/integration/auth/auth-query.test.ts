@@ -62,9 +62,9 @@ function ask({ query, dbname = 'postgres', port = postgres.port, timeoutMs = 500
   const secret = new PlainSecret(AUTH_PASSWORD)
   const queries = new AuthQueries({
     open: ({ database, user }, signal) => {
-      const { host, port, dbname } = database
+      const { port, dbname } = database
       const target = {
-        endpoint: { host, port },
+        endpoint: { host: postgres.host, port },
         dbname,
         user,
         secret,

@@ -48,6 +48,8 @@ describe('defaults', () => {
       ignore_startup_parameters: [],
       server_connect_timeout: 15_000,
       server_login_retry: 15_000,
+      dns_max_ttl: 15_000,
+      dns_nxdomain_ttl: 15_000,
       server_lifetime: 3_600_000,
       server_idle_timeout: 600_000,
       server_check_delay: 30_000,
@@ -98,7 +100,7 @@ describe('defaults', () => {
 
   test('a database without settings is on 127.0.0.1:5432 under its own name', () => {
     const { database } = databaseOf({ databases: { app: {} } }, 'app')
-    expect(database).toMatchObject({ name: 'app', dbname: 'app', host: '127.0.0.1', port: 5432 })
+    expect(database).toMatchObject({ name: 'app', dbname: 'app', host: ['127.0.0.1'], port: 5432 })
     expect(database.user).toBeUndefined()
     expect(database.pool_size).toBeUndefined()
   })
@@ -206,14 +208,47 @@ describe('values', () => {
     },
   )
 
-  test.each(['db.example.org', '::1', '10.0.0.1', '/var/run/postgresql'])('host takes %j', (host) => {
-    expect(databaseOf({ databases: { app: { host } } }, 'app').database.host).toBe(host)
+  test.each<[string | string[], string[]]>([
+    ['db.example.org', ['db.example.org']],
+    ['::1', ['::1']],
+    ['fe80::1%eth0', ['fe80::1%eth0']],
+    ['10.0.0.1', ['10.0.0.1']],
+    ['/var/run/postgresql', ['/var/run/postgresql']],
+    ['a, ::1 ,/tmp', ['a', '::1', '/tmp']],
+    [
+      ['b', '/odd,folder'],
+      ['b', '/odd,folder'],
+    ],
+  ])('host takes %j', (host, held) => {
+    expect(databaseOf({ databases: { app: { host } } }, 'app').database.host).toEqual(held)
   })
 
-  test.each(['', 'a,b', '[::1]', 'run/postgresql', '@abstract', 'a b'])('host does not take %j', (host) => {
+  test.each([
+    '',
+    '[::1]',
+    'run/postgresql',
+    '@abstract',
+    'a b',
+    'a,b c',
+    'db:5433',
+    '10.0.0.1:5432',
+    'a:5432',
+  ])('host does not take %j', (host) => {
     expect(problemsOf({ databases: { app: { host } } })).toEqual([
-      expect.stringContaining(`databases.app.host: expected one host name, one IP address without brackets`),
+      expect.stringContaining(
+        'databases.app.host: expected a list of host names, IP addresses (without brackets or ports)',
+      ),
     ])
+  })
+
+  test.each<[string | string[], string]>([
+    ['a,,b', 'unix socket directories, none of them empty, got "a,,b"'],
+    ['a,', 'unix socket directories, none of them empty, got "a,"'],
+    [['a', ''], 'unix socket directories, none of them empty, got a list'],
+    ['a,b,a', 'expected each item once ("a" is there twice), got "a,b,a"'],
+    [Array.from({ length: 65 }, (_, i) => `h${i}`), 'expected at most 64 items (these are 65), got a list'],
+  ])('of the hosts %j it is said what is wrong', (host, message) => {
+    expect(problemsOf({ databases: { app: { host } } })).toEqual([expect.stringContaining(message)])
   })
 
   test('0 is a free port, an unlimited pool, an unlimited time', () => {

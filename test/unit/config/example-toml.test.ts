@@ -18,7 +18,7 @@ test('pooler.toml.example is what the table of settings makes', async () => {
 test('pooler.toml.example loads: a database, a user, all else by default', async () => {
   const config = await loadToml(path)
   expect(config.pooler).toEqual(defaultConfig().pooler)
-  expect(findDatabase(config, 'app')).toMatchObject({ host: '127.0.0.1', port: 5432 })
+  expect(findDatabase(config, 'app')).toMatchObject({ host: ['127.0.0.1'], port: 5432 })
   expect(config.users.get('app')?.password).toBe('change me')
 })
 

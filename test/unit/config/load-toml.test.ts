@@ -48,7 +48,7 @@ describe('a file', () => {
       server_lifetime: 500,
       auth_file: join(folder, 'userlist.txt'),
     })
-    expect(config.fallbackDatabase?.host).toBe('db.example.org')
+    expect(config.fallbackDatabase?.host).toEqual(['db.example.org'])
     expect(config.databases.get('my.db')).toMatchObject({ port: 5433, dbname: 'my.db' })
     expect(config.users.get('__proto__')?.password).toBe('secret')
   })

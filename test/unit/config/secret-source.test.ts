@@ -132,7 +132,7 @@ describe('the source of secrets by auth_query', () => {
       },
     })
     const source = (name: string) => authQuerySource(config, name)
-    expect(source('app')).toMatchObject({ user: 'asker', database: { name: 'auth', host: '10.0.0.1' } })
+    expect(source('app')).toMatchObject({ user: 'asker', database: { name: 'auth', host: ['10.0.0.1'] } })
     expect(source('app')?.query).toContain('rolvaliduntil < now()')
     expect(source('app')?.key).toBe(source('unknown')?.key)
     expect(source('web')).toMatchObject({ user: 'web_asker', database: { name: 'auth' } })

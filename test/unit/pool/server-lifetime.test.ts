@@ -111,6 +111,37 @@ describe('servers that go', () => {
   })
 })
 
+describe('servers whose host is gone', () => {
+  const gone = { host: 'db', port: 5432, address: '10.0.0.1' }
+
+  test('are closed: warm and parked ones at once, those in use as they come back, and no others', async () => {
+    const servers = new FakeServers({ size: 4 })
+    const [parked, warm, used, staying] = [
+      await servers.served('parked'),
+      await servers.served('warm'),
+      await servers.served('used'),
+      await servers.served('staying'),
+    ]
+    for (const { server } of [parked, warm, used]) server.endpoint = gone
+    staying.server.endpoint = { ...gone, address: '10.0.0.2' }
+    servers.pool.release(parked.server)
+    vi.advanceTimersByTime(1001)
+    tick(servers)
+    await servers.settle()
+    servers.pool.release(warm.server)
+    servers.pool.retireWhere(({ endpoint }) => endpoint === gone, 'its host is gone')
+    const states = (): string[] =>
+      [parked, warm, used, staying].map(({ server }) =>
+        server.state === ServerState.Closed ? 'closed' : 'open',
+      )
+    expect(states()).toEqual(['closed', 'closed', 'open', 'open'])
+    servers.pool.release(used.server)
+    servers.pool.release(staying.server)
+    expect(states()).toEqual(['closed', 'closed', 'closed', 'open'])
+    expect(servers.lease('carol').server).toBe(staying.server)
+  })
+})
+
 describe('cancel requests under way', () => {
   test('keep a released server away from the next, until all are through', async () => {
     const servers = new FakeServers({ size: 1 })
