@@ -10,7 +10,7 @@ import { Client } from 'pg'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { EmbeddedPostgres, type EmbeddedPostgresOptions } from '../../../src/embedded/embedded-postgres.ts'
 import { EmbeddedPostgresError } from '../../../src/embedded/embedded-postgres-error.ts'
-import { isAlive } from '../../../src/embedded/postmaster.ts'
+import { isAlive, stopAbandoned } from '../../../src/embedded/postmaster.ts'
 
 /** All of it happens below a folder that only its owner may enter, as a fresh clone of root often does. */
 let parent: string
@@ -25,8 +25,10 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  for (const program of programs.splice(0)) program.kill('SIGKILL')
+  for (const program of programs.splice(0)) await end(program)
   for (const postgres of started.splice(0)) await postgres.stop('immediate')
+  // What a killed program started is told to stop, but may still write its last files.
+  await stopAbandoned(join(folder, 'data'), null)
   await rm(parent, { recursive: true, force: true })
 })
 
@@ -60,6 +62,13 @@ async function startInAnotherProcess(): Promise<{ program: ChildProcess; url: st
   programs.push(program)
   const [line] = await once(createInterface(program.stdout), 'line')
   return { program, ...JSON.parse(line) }
+}
+
+async function end(program: ChildProcess): Promise<void> {
+  if (program.exitCode !== null || program.signalCode !== null) return
+  const ended = once(program, 'exit')
+  program.kill('SIGKILL')
+  await ended
 }
 
 async function failure(postgres: EmbeddedPostgres): Promise<string> {
@@ -188,9 +197,7 @@ describe('a pooler that was killed', () => {
   test('is succeeded at once by the next start, with all data', async () => {
     const { program, url } = await startInAnotherProcess()
     await query(url, 'CREATE TABLE kept AS SELECT 42 AS answer')
-    const ended = once(program, 'exit')
-    program.kill('SIGKILL')
-    await ended
+    await end(program)
     const postgres = embedded()
     await postgres.start()
     expect(await query(postgres.url(), 'SELECT answer FROM kept')).toEqual([{ answer: 42 }])
