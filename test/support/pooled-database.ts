@@ -1,3 +1,4 @@
+import { Client } from 'pg'
 import { afterAll, beforeAll } from 'vitest'
 import type { ConfigInput } from '../../src/config/config.ts'
 import { eventually } from './eventually.ts'
@@ -33,9 +34,12 @@ export function pooledDatabase(
 ): { readonly ready: PooledDatabase } {
   let database: TestDatabase
   let pooler: TestPooler
+  let observer: Client
 
   beforeAll(async () => {
     database = await createDatabase()
+    observer = new Client({ connectionString: sharedPostgres().url })
+    await observer.connect()
     const { host, port, user, password } = database
     pooler = await startPooler({
       server: { host, port, user, password },
@@ -45,15 +49,18 @@ export function pooledDatabase(
 
   afterAll(async () => {
     await pooler.stop()
+    await observer.end()
     await database.drop()
   })
 
   // Asked from the cluster's own database, so that the question is never part of the answer.
-  const states = async () =>
-    (await sharedPostgres().query(
+  const states = async (): Promise<{ state: string }[]> => {
+    const { rows } = await observer.query(
       `SELECT state FROM pg_stat_activity WHERE datname = '${database.database}' AND backend_type = 'client backend'
         AND usename = '${database.user}' AND application_name <> 'direct'`,
-    )) as { state: string }[]
+    )
+    return rows
+  }
 
   async function watchServers(work: Promise<unknown>): Promise<number> {
     let largest = 0

@@ -6,9 +6,9 @@ import { isAlive, stopAbandoned } from '../../src/embedded/postmaster.ts'
 import { createTemplate, TestCluster } from './test-cluster.ts'
 
 /**
- * Runs once per vitest project: initdb into a template that private clusters are copied from, and one shared
- * cluster. All clusters of a run live in one folder, so that the end of the run, or the start of the next one
- * if this one is killed, can stop and remove whatever is left.
+ * Global setup of the projects that need PostgreSQL: initdb into a template that private clusters are copied from,
+ * and one shared cluster, both once for all projects of a run. All clusters of a run live in one folder, so that the
+ * end of the run, or the start of the next one if this one is killed, can stop and remove whatever is left.
  */
 
 declare module 'vitest' {
@@ -32,7 +32,9 @@ declare module 'vitest' {
 
 const RUN_PREFIX = 'pooler-test-'
 
-export async function setup(project: TestProject): Promise<() => Promise<void>> {
+export async function setup({ vitest }: TestProject): Promise<(() => Promise<void>) | undefined> {
+  // What the run provides reaches all its projects; they are set up one after the other.
+  if ('sharedPostgres' in vitest.getProvidedContext()) return undefined
   await removeAbandonedRuns()
   const runFolder = await mkdtemp(join(tmpdir(), `${RUN_PREFIX}${process.pid}-`))
   await chmod(runFolder, 0o711)
@@ -41,9 +43,9 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     await createTemplate(template)
     const shared = await TestCluster.start(join(runFolder, 'shared'), template)
     const { host, port, user, password, database, url, pid, socketFolder } = shared
-    project.provide('postgresRunFolder', runFolder)
-    project.provide('postgresTemplate', template)
-    project.provide('sharedPostgres', { host, port, user, password, database, url, pid, socketFolder })
+    vitest.provide('postgresRunFolder', runFolder)
+    vitest.provide('postgresTemplate', template)
+    vitest.provide('sharedPostgres', { host, port, user, password, database, url, pid, socketFolder })
   } catch (error) {
     await removeRun(runFolder)
     throw error

@@ -1,12 +1,12 @@
 import { appendFile, chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Client, type ClientConfig } from 'pg'
-import { runProgram } from '../../src/embedded/child-process.ts'
 import { initialise } from '../../src/embedded/data-folder.ts'
 import { EmbeddedPostgres } from '../../src/embedded/embedded-postgres.ts'
 import { findPostgresBinaries } from '../../src/embedded/postgres-binaries.ts'
 import { reachableBinaries } from '../../src/embedded/reachable-binaries.ts'
 import { unprivilegedUser } from '../../src/embedded/unprivileged-user.ts'
+import { copyTemplate } from './copy-template.ts'
 
 /**
  * TestCluster: a PostgreSQL server for tests, on a copy of a template data folder, with a port of its own that
@@ -147,8 +147,7 @@ export class TestCluster {
     await chmod(this.folder, 0o711)
     if (user !== null) await chown(this.socketFolder, user.uid, user.gid)
     const { dataFolder } = this.#postgres
-    const { exitCode, output } = await runProgram('cp', ['-Rp', template, dataFolder], { user: null })
-    if (exitCode !== 0) throw new Error(`copying the template cluster failed: ${output}`)
+    await copyTemplate(template, dataFolder)
     const lines = Object.entries(settings).map(
       ([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`,
     )

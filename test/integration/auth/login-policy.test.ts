@@ -28,16 +28,21 @@ const USERS = { alice: { password: 'pencil' }, bob: { password: 'eraser' } }
 
 type Settings = NonNullable<ConfigInput['pooler']>
 
-async function start(settings: Settings, users: NonNullable<ConfigInput['users']> = USERS) {
+function launch(settings: Settings, users: NonNullable<ConfigInput['users']> = USERS): Promise<TestPooler> {
   const server = sharedPostgres()
   const { host, port, user, password, database } = server
   const app = { host, port, user, password, dbname: database }
-  pooler = await startPooler({
+  return startPooler({
     server,
     pooler: settings,
     databases: { '*': app, app },
     users,
   })
+}
+
+/** Stops with the test. */
+async function start(settings: Settings, users?: ConfigInput['users']): Promise<TestPooler> {
+  pooler = await launch(settings, users)
   return pooler
 }
 
@@ -183,7 +188,23 @@ describe.runIf(hasOpenssl())('client_login_timeout ends', () => {
   const password = f.startup({ user: 'alice', database: 'app' })
   const half = password.subarray(0, 6)
   const hello = Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])
-  test.each([
+  let started: TestPooler
+
+  beforeAll(async () => {
+    const authority = await CertificateAuthority.create(join(folder, 'authority'))
+    const own = await authority.issue('pooler')
+    started = await launch({
+      auth_type: 'scram-sha-256',
+      client_login_timeout: 1,
+      client_tls_sslmode: 'prefer',
+      client_tls_key_file: own.key,
+      client_tls_cert_file: own.certificate,
+    })
+  })
+  afterAll(() => started.stop())
+
+  // All of them wait for the same second.
+  test.concurrent.each([
     ['a connection that says nothing', []],
     ['half a startup packet', [half]],
     ['TLS that is asked for and not begun', [f.sslRequest()]],
@@ -191,20 +212,12 @@ describe.runIf(hasOpenssl())('client_login_timeout ends', () => {
     ['half a handshake of direct TLS', [hello]],
     ['a password that does not come', [password]],
   ])('%s', async (_what, pieces) => {
-    const authority = await CertificateAuthority.create(join(folder, 'authority'))
-    const own = await authority.issue('pooler')
-    const started = await start({
-      auth_type: 'scram-sha-256',
-      client_login_timeout: 1,
-      client_tls_sslmode: 'prefer',
-      client_tls_key_file: own.key,
-      client_tls_cert_file: own.certificate,
-    })
     const client = await RawClient.open(started)
     for (const [index, piece] of pieces.entries()) {
       if (index > 0) expect(await client.receiveByte()).toBe('S')
       client.send(piece)
     }
+    await client.closed()
     await eventually(
       'the end',
       () => started.stats.clients,

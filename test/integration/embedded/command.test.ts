@@ -1,14 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import { freePort } from '../../../src/embedded/free-port.ts'
 import { isAlive, readPostmasterFile } from '../../../src/embedded/postmaster.ts'
+import { copyTemplate } from '../../support/copy-template.ts'
 
 /** The command `pooler` as an operator uses it: parameters and signals in, output and exit code out. */
 
@@ -27,6 +28,12 @@ afterEach(async () => {
   for (const command of commands.splice(0)) await command.end('SIGTERM')
   await rm(folder, { recursive: true, force: true })
 })
+
+/** A cluster that is there already, for the tests that are not about how it is made. */
+async function clusterExists(): Promise<void> {
+  await mkdir(join(folder, '.pooler'), { mode: 0o700 })
+  await copyTemplate(inject('postgresTemplate'), join(folder, '.pooler/data'))
+}
 
 /** One run of the command, in `folder`. */
 class Command {
@@ -101,6 +108,7 @@ describe('without a configuration file', () => {
   })
 
   test('PostgreSQL does not outlive two signals in a row', async () => {
+    await clusterExists()
     const command = new Command('--port', String(await freePort()))
     await command.says('Ctrl-C stops both.')
     const postmaster = await readPostmasterFile(join(folder, '.pooler/data'))
@@ -110,6 +118,7 @@ describe('without a configuration file', () => {
   })
 
   test('a PostgreSQL that dies ends the pooler with exit code 1 and a sentence', async () => {
+    await clusterExists()
     const command = new Command('--port', String(await freePort()))
     await command.says('Ctrl-C stops both.')
     const postmaster = await readPostmasterFile(join(folder, '.pooler/data'))

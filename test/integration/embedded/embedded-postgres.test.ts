@@ -7,10 +7,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, inject, test, vi } from 'vitest'
 import { EmbeddedPostgres, type EmbeddedPostgresOptions } from '../../../src/embedded/embedded-postgres.ts'
 import { EmbeddedPostgresError } from '../../../src/embedded/embedded-postgres-error.ts'
-import { isAlive } from '../../../src/embedded/postmaster.ts'
+import { isAlive, stopAbandoned } from '../../../src/embedded/postmaster.ts'
+import { copyTemplate } from '../../support/copy-template.ts'
 
 /** All of it happens below a folder that only its owner may enter, as a fresh clone of root often does. */
 let parent: string
@@ -25,8 +26,10 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  for (const program of programs.splice(0)) program.kill('SIGKILL')
+  for (const program of programs.splice(0)) await end(program)
   for (const postgres of started.splice(0)) await postgres.stop('immediate')
+  // What a killed program started is told to stop, but may still write its last files.
+  await stopAbandoned(join(folder, 'data'), null)
   await rm(parent, { recursive: true, force: true })
 })
 
@@ -39,6 +42,12 @@ function embedded(options: Partial<EmbeddedPostgresOptions> = {}): EmbeddedPostg
   })
   started.push(postgres)
   return postgres
+}
+
+/** A cluster that is there already, for the tests that are not about how it is made. */
+async function clusterExists(): Promise<void> {
+  await mkdir(folder, { mode: 0o700 })
+  await copyTemplate(inject('postgresTemplate'), join(folder, 'data'))
 }
 
 async function query(url: string, sql: string): Promise<unknown[]> {
@@ -60,6 +69,13 @@ async function startInAnotherProcess(): Promise<{ program: ChildProcess; url: st
   programs.push(program)
   const [line] = await once(createInterface(program.stdout), 'line')
   return { program, ...JSON.parse(line) }
+}
+
+async function end(program: ChildProcess): Promise<void> {
+  if (program.exitCode !== null || program.signalCode !== null) return
+  const ended = once(program, 'exit')
+  program.kill('SIGKILL')
+  await ended
 }
 
 async function failure(postgres: EmbeddedPostgres): Promise<string> {
@@ -113,6 +129,7 @@ describe('a cluster', () => {
   })
 
   test('that is already running is not started twice by the same object', async () => {
+    await clusterExists()
     const postgres = embedded()
     await postgres.start()
     expect(await failure(postgres)).toBe(`PostgreSQL runs already on ${postgres.dataFolder}`)
@@ -149,6 +166,7 @@ describe('a start says in one sentence', () => {
   })
 
   test('what PostgreSQL says about a damaged file', async () => {
+    await clusterExists()
     const postgres = embedded()
     await postgres.start()
     await postgres.stop()
@@ -159,6 +177,7 @@ describe('a start says in one sentence', () => {
   })
 
   test('what PostgreSQL says about a wrong setting', async () => {
+    await clusterExists()
     expect(await failure(embedded({ settings: { shared_buffers: 'plenty' } }))).toMatch(
       /invalid value for parameter "shared_buffers": "plenty"/,
     )
@@ -180,23 +199,24 @@ describe('a start says in one sentence', () => {
 
 describe('a pooler that was killed', () => {
   test('takes its PostgreSQL with it', async () => {
+    await clusterExists()
     const { program, pid } = await startInAnotherProcess()
     program.kill('SIGKILL')
     await vi.waitFor(() => expect(isServer(pid)).resolves.toBe(false), { timeout: 20_000, interval: 20 })
   })
 
   test('is succeeded at once by the next start, with all data', async () => {
+    await clusterExists()
     const { program, url } = await startInAnotherProcess()
     await query(url, 'CREATE TABLE kept AS SELECT 42 AS answer')
-    const ended = once(program, 'exit')
-    program.kill('SIGKILL')
-    await ended
+    await end(program)
     const postgres = embedded()
     await postgres.start()
     expect(await query(postgres.url(), 'SELECT answer FROM kept')).toEqual([{ answer: 42 }])
   })
 
   test('and that lives still keeps its folder', async () => {
+    await clusterExists()
     const { program, url } = await startInAnotherProcess()
     expect(await failure(embedded())).toBe(
       `the data folder ${folder}/data is in use by the pooler with process number ${program.pid}: ` +
@@ -206,6 +226,7 @@ describe('a pooler that was killed', () => {
   })
 
   test('leaves a postmaster.pid that does not stop the next start, though its number lives on', async () => {
+    await clusterExists()
     const postgres = embedded()
     await postgres.start()
     await cp(join(postgres.dataFolder, 'postmaster.pid'), join(parent, 'postmaster.pid'))

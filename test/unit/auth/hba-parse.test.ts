@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseHba } from '../../../src/auth/hba.ts'
 import { PoolerError } from '../../../src/errors.ts'
+import { anyText } from '../../support/any-text.ts'
 import { filesOf } from './access-files-of.ts'
 
 function problemsOf(text: string, files: Readonly<Record<string, string>> = {}): string[] {
@@ -205,7 +206,7 @@ const word = fc.constantFrom(
 
 test('no text makes the parser throw anything but a PoolerError F0000', () => {
   const text = fc.oneof(
-    fc.string({ unit: 'binary' }),
+    anyText,
     fc.array(word).map((words) => words.join(' ')),
   )
   fc.assert(

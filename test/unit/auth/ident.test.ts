@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseIdent } from '../../../src/auth/ident.ts'
 import { PoolerError } from '../../../src/errors.ts'
+import { anyText } from '../../support/any-text.ts'
 import { filesOf } from './access-files-of.ts'
 
 const FILES = filesOf({ '/etc/more.conf': 'other eve mallory' })
@@ -85,7 +86,7 @@ test('no text makes the parser throw anything but a PoolerError', () => {
     '#',
   )
   const text = fc.oneof(
-    fc.string({ unit: 'binary' }),
+    anyText,
     fc.array(word).map((words) => words.join(' ')),
   )
   fc.assert(
