@@ -113,6 +113,7 @@ export class Pooler {
       throttle: new LoginThrottle(
         {
           maxPendingPerAddress: pooler.max_pending_logins_per_address,
+          maxFailedPerAddress: pooler.max_failed_logins_per_address,
           failureDelayMs: pooler.auth_failure_delay,
         },
         loginClock,
