@@ -25,6 +25,9 @@ import { LocalBudget } from './pool/local-budget.ts'
 import { PoolDirectory } from './pool/pool-directory.ts'
 import { StatementRegistry } from './prepared/statement-registry.ts'
 
+/** Until the configuration is read. */
+const NO_LIMITS = { maxPendingPerAddress: 0, maxFailedPerAddress: 0, failureDelayMs: 0 }
+
 /** Counts for operators and tests. */
 export interface PoolerStats {
   readonly clients: number
@@ -73,7 +76,7 @@ export class Pooler implements PoolerControl {
   readonly #transport = new NodeTransport(this.#queue)
   readonly #registry = new StatementRegistry()
   readonly #janitor = new Janitor()
-  readonly #throttle = new LoginThrottle({ maxPendingPerAddress: 0, failureDelayMs: 0 }, loginClock)
+  readonly #throttle = new LoginThrottle(NO_LIMITS, loginClock)
   readonly #factory: PoolFactory
   readonly #pools: PoolDirectory
   readonly #sources: AuthSources
@@ -277,10 +280,11 @@ export class Pooler implements PoolerControl {
   }
 
   #setThrottle(): void {
-    const { max_pending_logins_per_address, auth_failure_delay } = this.#config.pooler
+    const { pooler } = this.#config
     this.#throttle.limits = {
-      maxPendingPerAddress: max_pending_logins_per_address,
-      failureDelayMs: auth_failure_delay,
+      maxPendingPerAddress: pooler.max_pending_logins_per_address,
+      maxFailedPerAddress: pooler.max_failed_logins_per_address,
+      failureDelayMs: pooler.auth_failure_delay,
     }
   }
 

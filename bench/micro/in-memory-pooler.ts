@@ -116,7 +116,10 @@ export class InMemoryPooler {
       config,
       credentials: new Credentials(new Map()),
       policy: new LoginPolicy({ authType: 'trust', rules: undefined, maps: new IdentMaps() }),
-      throttle: new LoginThrottle({ maxPendingPerAddress: 0, failureDelayMs: 0 }, loginClock),
+      throttle: new LoginThrottle(
+        { maxPendingPerAddress: 0, maxFailedPerAddress: 0, failureDelayMs: 0 },
+        loginClock,
+      ),
       pools: new PoolDirectory(() => pool),
       registry,
       transport,

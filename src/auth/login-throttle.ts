@@ -19,6 +19,8 @@ export interface LoginClock {
 export interface LoginThrottleLimits {
   /** Setting max_pending_logins_per_address; 0 means without limit. */
   readonly maxPendingPerAddress: number
+  /** Setting max_failed_logins_per_address; 0 means without limit. */
+  readonly maxFailedPerAddress: number
   /** Setting auth_failure_delay, in milliseconds; 0 answers at once. */
   readonly failureDelayMs: number
 }
@@ -33,6 +35,12 @@ export interface PendingLogin {
    * gains nothing.
    */
   failed(answer: () => void): void
+  /**
+   * To be called before a password is called right or wrong. Throws PoolerError 53300 where too many wrong ones of
+   * the address are still delayed, those included whose clients have hung up: who guesses need not wait for an answer,
+   * as a right password is answered at once.
+   */
+  checkFailures(): void
 }
 
 /** Delayed answers keep sockets open: beyond this the oldest goes out at once. */
@@ -48,6 +56,8 @@ interface Delayed {
 export class LoginThrottle {
   readonly #clock: LoginClock
   readonly #pending = new Map<string, number>()
+  /** Of those, whose password was wrong. */
+  readonly #failed = new Map<string, number>()
   /** Oldest first. */
   readonly #delayed: Delayed[] = []
   #limits: LoginThrottleLimits
@@ -83,7 +93,7 @@ export class LoginThrottle {
         'too many logins from your address are not finished (max_pending_logins_per_address)',
       )
     }
-    if (key !== undefined) this.#pending.set(key, count + 1)
+    change(this.#pending, key, +1)
     return this.#pendingLogin(key)
   }
 
@@ -101,9 +111,10 @@ export class LoginThrottle {
       clientWaits = false
     }
     const end = () => {
+      if (phase === 'delayed') change(this.#failed, key, -1)
       phase = 'ended'
       clientLeft()
-      this.#release(key)
+      change(this.#pending, key, -1)
     }
     return {
       leave: () => {
@@ -113,6 +124,7 @@ export class LoginThrottle {
       failed: (answer) => {
         if (phase !== 'pending') return
         phase = 'delayed'
+        change(this.#failed, key, +1)
         clientWaits = true
         this.#waitingClients++
         this.#delay(() => {
@@ -120,14 +132,18 @@ export class LoginThrottle {
           answer()
         })
       },
+      checkFailures: () => this.#checkFailures(key),
     }
   }
 
-  #release(key: string | undefined): void {
-    if (key === undefined) return
-    const count = this.#pending.get(key) ?? 0
-    if (count > 1) this.#pending.set(key, count - 1)
-    else this.#pending.delete(key)
+  #checkFailures(key: string | undefined): void {
+    const { maxFailedPerAddress: max } = this.#limits
+    if (max === 0 || key === undefined || (this.#failed.get(key) ?? 0) < max) return
+    throw new PoolerError(
+      SqlState.TooManyConnections,
+      'too many wrong passwords came from your address (max_failed_logins_per_address)',
+      { hint: 'Try again in a moment.' },
+    )
   }
 
   #delay(answer: () => void): void {
@@ -156,6 +172,14 @@ export class LoginThrottle {
     while (this.#delayed[0] !== undefined && this.#delayed[0].dueMs <= nowMs) this.#delayed.shift()?.answer()
     this.#schedule()
   }
+}
+
+/** Counts by address; unix sockets, without a key, are not counted. */
+function change(counts: Map<string, number>, key: string | undefined, by: 1 | -1): void {
+  if (key === undefined) return
+  const count = (counts.get(key) ?? 0) + by
+  if (count > 0) counts.set(key, count)
+  else counts.delete(key)
 }
 
 /** An IPv4 address, or the /64 network of an IPv6 one, all of which one customer has to choose from. */

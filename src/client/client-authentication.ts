@@ -91,6 +91,8 @@ export class ClientAuthentication {
 
   #take(step: ClientStep): void {
     const client = this.#client
+    // Who needs no password is not hindered by those who guess one.
+    if (this.#exchange !== null && isVerdict(step)) this.#pending.checkFailures()
     switch (step.kind) {
       case 'send':
         client.send(step.message)
@@ -149,6 +151,11 @@ export class ClientAuthentication {
     }
     if (this.#client.framer === framer && !this.#failed) this.#client.resumeHeld()
   }
+}
+
+/** The password has turned out to be right or wrong. */
+function isVerdict(step: ClientStep): boolean {
+  return step.kind === 'ok' || (step.kind === 'failed' && step.error.sqlState === SqlState.InvalidPassword)
 }
 
 function loginFailed(error: unknown): PoolerError {

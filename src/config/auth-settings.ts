@@ -68,6 +68,24 @@ export const authSettings = {
       },
     },
   },
+  max_failed_logins_per_address: {
+    type: 'integer',
+    reloadable: true,
+    unit: 'logins',
+    min: 1,
+    zero: 'no limit',
+    in: {
+      pooler: {
+        default: 100,
+        doc: [
+          'How many wrong passwords may come from one IP address (one /64 network with IPv6) within',
+          'auth_failure_delay, whether or not their clients wait for the answer. While there are more, no password',
+          'from there is checked, so that with the defaults 200 can be tried in a second. Behind one address there',
+          'may be a whole site: honest clients there are refused (53300) only while such a flood lasts.',
+        ],
+      },
+    },
+  },
   max_pending_logins_per_address: {
     type: 'integer',
     reloadable: true,
@@ -79,9 +97,9 @@ export const authSettings = {
         default: 0,
         doc: [
           'How many connections of one IP address (of one /64 network with IPv6) may be logging in at the same',
-          'time; more are refused. Together with auth_failure_delay it bounds how many passwords can be tried',
-          'in a second. 0 means no limit: behind one address there may be a whole site whose connections all',
-          'come at once after a restart. Set it above their number where strangers can reach the port.',
+          'time; more are refused, whatever they want. 0 means no limit: behind one address there may be a whole',
+          'site whose connections all come at once after a restart. Set it above their number where strangers can',
+          'reach the port. Who guesses passwords is bounded by max_failed_logins_per_address already.',
         ],
       },
     },

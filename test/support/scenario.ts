@@ -75,7 +75,10 @@ export class Scenario {
         rules: undefined,
         maps: new IdentMaps(),
       }),
-      throttle: new LoginThrottle({ maxPendingPerAddress: 0, failureDelayMs: 0 }, loginClock),
+      throttle: new LoginThrottle(
+        { maxPendingPerAddress: 0, maxFailedPerAddress: 0, failureDelayMs: 0 },
+        loginClock,
+      ),
       pools: this.pools,
       registry: this.registry,
       transport: this.network,

@@ -164,6 +164,36 @@ describe('guessers', () => {
     guesser.destroy()
   })
 
+  test.each(['plain', 'md5', 'scram-sha-256'] as const)(
+    'by %s who hang up early learn no more than max_failed_logins_per_address passwords at a time',
+    async (authType) => {
+      const started = await start({
+        auth_type: authType,
+        auth_failure_delay: '60s',
+        max_failed_logins_per_address: 3,
+      })
+      const guessers = await Promise.all([1, 2, 3].map(() => RawClient.open(started)))
+      for (const guesser of guessers) {
+        guesser.send(f.startup({ user: 'alice', database: 'app' }))
+        guesser.finishLogin('alice', 'guess').catch(() => {})
+      }
+      const refused = /53300 too many wrong passwords came from your address/
+      await eventually(
+        'a refusal',
+        () => logIn(started, 'alice', 'app'),
+        (answer) => refused.test(answer),
+      )
+      for (const guesser of guessers) guesser.destroy()
+      await eventually(
+        'their end',
+        () => started.stats.clients,
+        (clients) => clients === 0,
+      )
+      expect(await logIn(started, 'alice', 'app')).toMatch(refused)
+      expect(await logIn(started, 'bob', 'app', 'guess')).toMatch(refused)
+    },
+  )
+
   test('may have so many unfinished logins of one address', async () => {
     const started = await start({ auth_type: 'scram-sha-256', max_pending_logins_per_address: 2 })
     const idle = [await RawClient.open(started), await RawClient.open(started)]

@@ -36,9 +36,10 @@ class FakeClock implements LoginClock {
   }
 }
 
-function make(maxPendingPerAddress: number, failureDelayMs: number) {
+function make(maxPendingPerAddress: number, failureDelayMs: number, maxFailedPerAddress = 0) {
   const clock = new FakeClock()
-  return { clock, throttle: new LoginThrottle({ maxPendingPerAddress, failureDelayMs }, clock) }
+  const limits = { maxPendingPerAddress, maxFailedPerAddress, failureDelayMs }
+  return { clock, throttle: new LoginThrottle(limits, clock) }
 }
 
 const REFUSED = expect.objectContaining({ sqlState: '53300', severity: 'FATAL' })
@@ -81,7 +82,7 @@ describe('logins of one address', () => {
   test('follow a limit that a reload brings', () => {
     const { throttle } = make(0, 0)
     throttle.enter('10.0.0.1')
-    throttle.limits = { maxPendingPerAddress: 1, failureDelayMs: 0 }
+    throttle.limits = { maxFailedPerAddress: 0, maxPendingPerAddress: 1, failureDelayMs: 0 }
     expect(() => throttle.enter('10.0.0.1')).toThrow(REFUSED)
   })
 })
@@ -142,6 +143,32 @@ describe('the answer to a wrong password', () => {
   })
 })
 
+describe('wrong passwords of one address', () => {
+  test('are no more in auth_failure_delay than configured, also when the client hangs up', () => {
+    const { clock, throttle } = make(0, 500, 2)
+    for (let count = 0; count < 2; count++) {
+      const login = throttle.enter('10.0.0.1')
+      login.checkFailures()
+      login.failed(() => {})
+      login.leave()
+    }
+    // Right or wrong: whoever guesses would see the right one otherwise.
+    const next = throttle.enter('10.0.0.1')
+    expect(() => next.checkFailures()).toThrow(REFUSED)
+    throttle.enter('10.0.0.2').checkFailures()
+    throttle.enter('').checkFailures()
+    clock.advance(500)
+    next.checkFailures()
+  })
+
+  test('are not counted without a limit, nor without a delay', () => {
+    for (const { throttle } of [make(0, 500, 0), make(0, 0, 1)]) {
+      for (let count = 0; count < 3; count++) throttle.enter('10.0.0.1').failed(() => {})
+      throttle.enter('10.0.0.1').checkFailures()
+    }
+  })
+})
+
 test('whatever connections do, all places come back', () => {
   const step = fc.record({
     act: fc.constantFrom('enter', 'leave', 'fail', 'wait'),
@@ -150,7 +177,7 @@ test('whatever connections do, all places come back', () => {
   })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const { clock, throttle } = make(3, 500)
+      const { clock, throttle } = make(3, 500, 1)
       const logins: ReturnType<LoginThrottle['enter']>[] = []
       for (const { act, which, address } of steps) {
         const login = logins[which]
@@ -167,7 +194,8 @@ test('whatever connections do, all places come back', () => {
       for (const login of logins) login.leave()
       clock.advance(500)
       expect([throttle.waitingClients, clock.timers]).toEqual([0, 0])
-      for (const address of ['10.0.0.1', '10.0.0.2']) for (let n = 0; n < 3; n++) throttle.enter(address)
+      for (const address of ['10.0.0.1', '10.0.0.2'])
+        for (let n = 0; n < 3; n++) throttle.enter(address).checkFailures()
     }),
   )
 })

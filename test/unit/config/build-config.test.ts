@@ -38,6 +38,7 @@ describe('defaults', () => {
       auth_hba_file: undefined,
       auth_ident_file: undefined,
       auth_failure_delay: 500,
+      max_failed_logins_per_address: 100,
       max_pending_logins_per_address: 0,
       auth_user: undefined,
       auth_query: undefined,
