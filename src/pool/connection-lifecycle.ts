@@ -56,6 +56,9 @@ export class ConnectionLifecycle {
   readonly #parked = new Set<ServerConnection>()
   readonly #options: LifecycleOptions
   readonly #stopped = new AbortController()
+  /** Connections that are somebody's own; and those of them that are being opened. */
+  readonly dedicated = new Set<ServerConnection>()
+  readonly #dedicating = new Set<Promise<unknown>>()
   #creating = 0
 
   constructor(options: LifecycleOptions) {
@@ -133,6 +136,19 @@ export class ConnectionLifecycle {
     throw slot.failure
   }
 
+  /** A connection of somebody's own: it is counted, but generic-pool never has it. Permission has been given. */
+  async openDedicated(open: LifecycleOptions['open']): Promise<ServerConnection> {
+    const slot = this.#establish(open)
+    this.#dedicating.add(slot)
+    try {
+      const { server } = await slot
+      this.dedicated.add(server)
+      return server
+    } finally {
+      this.#dedicating.delete(slot)
+    }
+  }
+
   /** Parks a connection that nobody needs at the moment. */
   park(server: ServerConnection): void {
     const slot = this.#slots.get(server)
@@ -147,6 +163,7 @@ export class ConnectionLifecycle {
     if (slot === undefined) return
     this.#slots.delete(server)
     this.#parked.delete(server)
+    this.dedicated.delete(server)
     if (this.#pool.isBorrowedResource(slot)) void Promise.resolve(this.#pool.destroy(slot))
     this.#options.gone()
   }
@@ -159,13 +176,22 @@ export class ConnectionLifecycle {
     this.#stopped.abort()
     await this.#pool.drain()
     await this.#pool.clear()
+    await Promise.allSettled(this.#dedicating)
   }
 
   async #create(): Promise<Slot> {
     if (!this.#options.permit()) return { server: null, failure: NOT_PERMITTED }
+    try {
+      return await this.#establish(this.#options.open)
+    } catch (failure) {
+      return { server: null, failure }
+    }
+  }
+
+  async #establish(open: LifecycleOptions['open']): Promise<{ readonly server: ServerConnection }> {
     this.#creating += 1
     try {
-      const server = await this.#options.open(this.#stopped.signal)
+      const server = await open(this.#stopped.signal)
       this.#creating -= 1
       const slot = { server }
       this.#slots.set(server, slot)
@@ -173,7 +199,7 @@ export class ConnectionLifecycle {
     } catch (failure) {
       this.#creating -= 1
       this.#options.gone()
-      return { server: null, failure }
+      throw failure
     }
   }
 }

@@ -17,6 +17,7 @@ const ATTEMPT: LoginAttempt = {
   certificateName: undefined,
   database: 'app',
   user: 'alice',
+  replication: false,
 }
 
 function decide(settings: Partial<LoginPolicySettings>, attempt: Partial<LoginAttempt> = {}): LoginDecision {
