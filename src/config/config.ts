@@ -147,6 +147,11 @@ function keyPath(path: readonly string[]): string {
   return path.map((part) => (/^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part))).join('.')
 }
 
+/** True for the names of the admin console. */
+export function isConsole(database: string): boolean {
+  return ReservedNames.has(database)
+}
+
 /**
  * The database that a client means by this name: its own section, else [databases."*"] with the name filled
  * in, else undefined. Reserved names are never databases.

@@ -8,6 +8,7 @@ import type { Config, DatabaseConfig } from '../config/config.ts'
 import { sessionLimits } from '../config/session-limits.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import type { ConnectionIds } from '../net/connection-ids.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { TlsDirectory } from '../net/tls-directory.ts'
 import type { Connection, Transport } from '../net/transport.ts'
@@ -21,6 +22,7 @@ import type { ServerConnection } from '../server/server-connection.ts'
 import { CancelKeys } from './cancel-keys.ts'
 import { ClientLimits } from './client-limits.ts'
 import { failClient } from './departure.ts'
+import { ErrorCounts } from './error-counts.ts'
 import { KnownParameters } from './known-parameters.ts'
 import { isBetweenTransactions } from './leasing.ts'
 import { Session, type SessionContext } from './session.ts'
@@ -41,7 +43,10 @@ export interface MultiplexerParts extends MultiplexerSettings {
   readonly registry: StatementRegistry
   readonly transport: Transport
   readonly queue: FlushQueue
+  readonly ids: ConnectionIds
   readonly log: Logger
+  /** Opens the admin console for a client that has shown who it is. Throws PoolerError if it may not use it. */
+  readonly console?: (client: ClientConnection) => void
 }
 
 /** More CancelRequests than this for one server at a time are ignored: they all mean the same query. */
@@ -56,6 +61,9 @@ export class Multiplexer implements SessionContext {
   readonly knownParameters = new KnownParameters()
   readonly rewriter = new NameRewriter()
   readonly log: Logger
+  /** What clients were told at their end. */
+  readonly errors = new ErrorCounts()
+  readonly #noteError = (error: PoolerError): void => this.errors.note(error)
   /** Why clients are disconnected once they are in no transaction, and nobody logs in any more; null = served. */
   draining: PoolerError | null = null
   /** SUSPEND: clients are not read, also those that log in now. */
@@ -111,6 +119,8 @@ export class Multiplexer implements SessionContext {
     }
     const login = new ClientLogin(this.#loginContext)
     const client = new ClientConnection(connection, queue, login)
+    client.id = this.#parts.ids.next()
+    client.noteError = this.#noteError
     if (error_codes === 'pgbouncer') client.errorCode = SqlState.ProtocolViolation
     this.#logins.add(client)
     login.start(client)
@@ -170,6 +180,9 @@ export class Multiplexer implements SessionContext {
 
   ended(session: Session, reason: string): void {
     const { client, pool } = session
+    const { stats } = pool
+    stats.received += client.wire.bytesReceived
+    stats.sent += client.wire.bytesSent
     this.#sessions.delete(session)
     this.#cancelKeys.remove(session)
     this.#limits.leave(pool.database, client.user)
@@ -196,7 +209,17 @@ export class Multiplexer implements SessionContext {
     this.#sessions.set(handler.session, handler)
     if (this.suspended) client.wire.pause(PauseReason.Suspended)
     log.info({ client: client.wire.peer, database: database.name, user: client.user }, 'client connected')
+    pool.stats.clientLogins += 1
     handler.start()
+  }
+
+  #openConsole(client: ClientConnection): void {
+    const open = this.#parts.console
+    if (open === undefined)
+      throw new PoolerError(SqlState.InvalidCatalogName, `database "${client.database}" does not exist`)
+    open(client)
+    this.#logins.delete(client)
+    this.#conditions.check()
   }
 
   async #cancel(processId: number, secret: Buffer): Promise<void> {
@@ -239,6 +262,7 @@ export class Multiplexer implements SessionContext {
         this.log.warn({ client: wire.peer, user, database, reason: message, why }, 'login refused')
       },
       authenticated: (client, database) => this.#startSession(client, database),
+      console: (client) => this.#openConsole(client),
       closed: (client, reason) => {
         this.#logins.delete(client)
         this.log.debug({ client: client.wire.peer, user: client.user, reason }, 'login ended')

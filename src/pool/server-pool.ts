@@ -6,6 +6,7 @@ import type { ServerConnection } from '../server/server-connection.ts'
 import { ServerState } from '../server/server-state.ts'
 import { Conditions } from './conditions.ts'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
+import { DatabaseStats } from './database-stats.ts'
 import { IdleServerHandler } from './idle-server-handler.ts'
 import { IdleServers } from './idle-servers.ts'
 import { PoolGeneration } from './pool-generation.ts'
@@ -36,6 +37,7 @@ export interface ServerPoolOptions {
 export class ServerPool implements BudgetMember {
   readonly database: string
   readonly user: string
+  readonly #name: string
   readonly #log: Logger
   readonly #budget: ConnectionBudget
   readonly #supply: ServerSupply
@@ -49,29 +51,31 @@ export class ServerPool implements BudgetMember {
   readonly generation = new PoolGeneration()
   /** Why its clients are disconnected once they are in no transaction; null = they are served. */
   ending: PoolerError | null = null
+  /** What its clients have done; shared with the other pools of the database. */
+  stats = new DatabaseStats()
   /** Sessions that belong to it, with a server or without; when the last of them ended. */
   sessions = 0
   usedAtMs = Date.now()
   /** Set by pause(), resume() and kill() alone. */
   paused = false
-  #policy: PoolPolicy
+  /** Set by configure() alone. */
+  policy: PoolPolicy
   #stopping = false
 
   constructor({ database, user, policy, budget, open, log }: ServerPoolOptions) {
     this.database = database
     this.user = user
-    this.#policy = policy
+    this.#name = `${database}/${user}`
+    this.policy = policy
     this.#budget = budget
     this.#log = log
-    this.#idleHandler = new IdleServerHandler(this.#name, log, (server, error) =>
-      this.onServerClosed(server, error),
-    )
+    this.#idleHandler = new IdleServerHandler(this.#name, log, this)
     this.#supply = new ServerSupply({
       name: this.#name,
       member: this,
       budget,
       log,
-      policy: () => this.#policy,
+      policy: () => this.policy,
       wanted: () => !this.paused && !this.#stopping,
       open: (signal) => this.#open(open, signal),
       retireReason: (server) => this.#retireReason(server),
@@ -92,6 +96,10 @@ export class ServerPool implements BudgetMember {
     return this.#supply.established
   }
 
+  get servers(): IterableIterator<ServerConnection> {
+    return this.#supply.servers
+  }
+
   get waiting(): number {
     return this.#waiters.length
   }
@@ -99,10 +107,6 @@ export class ServerPool implements BudgetMember {
   /** Servers that are asked server_check_query. */
   get tested(): number {
     return this.#checks.size
-  }
-
-  get policy(): PoolPolicy {
-    return this.#policy
   }
 
   get opening(): number {
@@ -115,12 +119,12 @@ export class ServerPool implements BudgetMember {
   }
 
   get spare(): ServerConnection | undefined {
-    return this.size > this.#policy.minSize ? this.#idle.coldest : undefined
+    return this.size > this.policy.minSize ? this.#idle.coldest : undefined
   }
 
   /** Nobody would miss it. */
   get isForgettable(): boolean {
-    return this.sessions === 0 && this.waiting === 0 && this.#supply.isEmpty && this.#policy.minSize === 0
+    return this.sessions === 0 && this.waiting === 0 && this.#supply.isEmpty && this.policy.minSize === 0
   }
 
   /** Why there is no server now and will be none before the next attempt; null while there is hope. */
@@ -133,10 +137,10 @@ export class ServerPool implements BudgetMember {
    * The lessee becomes the server's handler in the call that gives it the server.
    */
   lease(lessee: Lessee): ServerConnection | undefined {
-    const server = this.#idle.take(this.#policy.roundRobin)
+    const server = this.#idle.take(this.policy.roundRobin)
     if (server !== undefined) {
-      if (!this.#checks.isDue(server, this.#policy)) return this.#give(server)
-      this.#checks.start(server, this.#policy, this)
+      if (!this.#checks.isDue(server, this.policy)) return this.#give(server)
+      this.#checks.start(server, this.policy, this)
     }
     this.#waiters.push(lessee, Date.now())
     this.#serveWaiters()
@@ -169,18 +173,18 @@ export class ServerPool implements BudgetMember {
   tick(nowMs: number): void {
     this.#refuseLate(nowMs)
     this.#idle.park(nowMs)
-    this.#checks.tick(nowMs, this.#policy)
+    this.#checks.tick(nowMs, this.policy)
     if (!this.paused && !this.#stopping) this.#supply.tick(nowMs)
     this.#serveWaiters()
     // The reserve is not needed any more, or a reload has made the pool smaller.
-    const surplus = this.size > this.#policy.size && this.waiting === 0 ? this.#idle.coldest : undefined
+    const surplus = this.size > this.policy.size && this.waiting === 0 ? this.#idle.coldest : undefined
     if (surplus !== undefined) this.#retire(surplus, 'more connections than pool_size')
     this.#conditions.check()
   }
 
   /** A reload: other limits and times from now on. Connections beyond a smaller limit go as they fall idle. */
   configure(policy: PoolPolicy): void {
-    this.#policy = policy
+    this.policy = policy
     this.#serveWaiters()
   }
 
@@ -200,7 +204,7 @@ export class ServerPool implements BudgetMember {
   /** Paused, and every server closed at once, in use or not: KILL. */
   kill(error: PoolerError): void {
     this.paused = true
-    for (const server of [...this.#supply.servers]) server.close(error)
+    for (const server of [...this.servers]) server.close(error)
   }
 
   /** Another generation: idle servers are closed now, those in use as they come back. RECONNECT, changed settings. */
@@ -230,7 +234,7 @@ export class ServerPool implements BudgetMember {
   async stop(error: PoolerError): Promise<void> {
     this.#stopping = true
     for (const lessee of this.#waiters.takeWhere(() => true)) lessee.onLeaseRefused(error)
-    for (const server of [...this.#supply.servers]) server.close(error)
+    for (const server of [...this.servers]) server.close(error)
     this.#budget.leave(this)
     await this.#supply.stop()
   }
@@ -249,16 +253,13 @@ export class ServerPool implements BudgetMember {
       { pool: this.#name, serverPid: server.processId, sqlState: error.sqlState, reason: error.message },
       'server connection closed',
     )
+    this.stats.serverParses += server.tracker.parses
     this.#active.delete(server)
     this.#checks.remove(server)
     this.#idle.remove(server)
     this.#supply.forget(server)
     this.#serveWaiters()
     this.#conditions.check()
-  }
-
-  get #name(): string {
-    return `${this.database}/${this.user}`
   }
 
   #give(server: ServerConnection): ServerConnection {
@@ -301,8 +302,8 @@ export class ServerPool implements BudgetMember {
 
   /** A connection was opened, or comes out of the parked ones. */
   #supplied(server: ServerConnection): void {
-    const due = this.waiting > 0 && this.#checks.isDue(server, this.#policy)
-    if (due && this.#retireReason(server) === null) this.#checks.start(server, this.#policy, this)
+    const due = this.waiting > 0 && this.#checks.isDue(server, this.policy)
+    if (due && this.#retireReason(server) === null) this.#checks.start(server, this.policy, this)
     else this.#offer(server)
     this.#serveWaiters()
   }
@@ -316,20 +317,20 @@ export class ServerPool implements BudgetMember {
   #retireReason(server: ServerConnection): string | null {
     if (this.paused) return 'pause'
     if (this.#stopping) return 'pooler is shutting down'
-    return this.generation.retireReason(server) ?? usedUpReason(server, this.#policy, Date.now())
+    return this.generation.retireReason(server) ?? usedUpReason(server, this.policy, Date.now())
   }
 
   /** Closes a server that owes nothing. One that was in use until its time was up gets a successor. */
   #retire(server: ServerConnection, reason: string): void {
     const succeeds =
-      reason === 'server_lifetime' && this.waiting === 0 && wantsReplacement(server, this.#policy, Date.now())
+      reason === 'server_lifetime' && this.waiting === 0 && wantsReplacement(server, this.policy, Date.now())
     server.close(new PoolerError(SqlState.AdminShutdown, reason))
     if (succeeds) this.#supply.replace()
   }
 
   /** Refuses those that have waited for longer than query_wait_timeout. */
   #refuseLate(nowMs: number): void {
-    const { waitTimeoutMs } = this.#policy
+    const { waitTimeoutMs } = this.policy
     const late = waitTimeoutMs === 0 ? [] : this.#waiters.shiftOlderThan(nowMs - waitTimeoutMs)
     if (late.length === 0) return
     const error = waitTimeoutError(this, this.#supply.failure, late.length)

@@ -1,6 +1,6 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
-import type { Connection, Endpoint } from '../net/transport.ts'
+import type { Connection, Endpoint, TlsSession } from '../net/transport.ts'
 import { Wire, type WireOwner } from '../net/wire.ts'
 import type { ServerStatements } from '../prepared/server-statements.ts'
 import { BodyReader } from '../protocol/body-reader.ts'
@@ -57,6 +57,10 @@ export class ServerConnection implements WireOwner, MessageHandler {
   /** What it has prepared; null where statements are not tracked (session pooling, max_prepared_statements = 0). */
   readonly statements: ServerStatements | null
   readonly createdMs = Date.now()
+  /** For SHOW SERVERS; given by whoever counts connections. */
+  id = 0
+  /** How it is encrypted; null where it is not. */
+  tls: TlsSession | null = null
   /** Where it is connected to; what cancels it goes there, too. Set by the login. */
   endpoint: Endpoint | null = null
   /** How much of the jitter of server_lifetime is this one's, 0 to 1: those opened together do not end together. */
