@@ -104,6 +104,11 @@ export class ConnectionLifecycle {
     return this.#slots.size + this.#creating
   }
 
+  /** Connections being opened for one client each. */
+  get dedicating(): number {
+    return this.#dedicating.size
+  }
+
   /** Connections that exist: in use, warm, parked. */
   get servers(): IterableIterator<ServerConnection> {
     return this.#slots.keys()

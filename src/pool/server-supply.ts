@@ -166,7 +166,8 @@ export class ServerSupply {
 
   /** Parked connections that nobody has asked for yet. */
   get #available(): number {
-    return this.#lifecycle.parked.size - (this.#acquiring - this.opening)
+    const { parked, dedicating } = this.#lifecycle
+    return parked.size - (this.#acquiring - (this.opening - dedicating))
   }
 
   /** `count` new ones: generic-pool hands out what is parked first, which is parked again when nobody needs it. */
