@@ -8,6 +8,7 @@ import postgres from 'postgres'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { ConfigInput } from '../../../src/config/config.ts'
 import { CertificateAuthority, type CertificateFiles, hasOpenssl } from '../../support/certificates.ts'
+import { eventually } from '../../support/eventually.ts'
 import * as f from '../../support/frontend-messages.ts'
 import { startPooler, type TestPooler } from '../../support/pooler.ts'
 import { sharedPostgres } from '../../support/postgres.ts'
@@ -239,8 +240,17 @@ describe.runIf(hasOpenssl())('TLS with clients', () => {
     await start('require')
     const client = await openTls(pooler)
     await client.login(login())
-    const cancelled = async (canceller: RawClient): Promise<void> => {
-      client.send(f.query('SELECT pg_sleep(30)'))
+    const cancelled = async (canceller: RawClient, name: string): Promise<void> => {
+      client.send(f.query(`SELECT pg_sleep(30) AS ${name}`))
+      // One that overtakes its query cancels nothing.
+      await eventually(
+        'the query to run',
+        () =>
+          sharedPostgres().query(
+            `SELECT 1 FROM pg_stat_activity WHERE query LIKE '%AS ${name}' AND state = 'active'`,
+          ),
+        (found) => found.length === 1,
+      )
       if (client.key === undefined) throw new Error('no key')
       canceller.send(f.cancelRequest(client.key))
       await canceller.closed()
@@ -249,8 +259,8 @@ describe.runIf(hasOpenssl())('TLS with clients', () => {
         code: '57014',
       })
     }
-    await cancelled(await RawClient.open(pooler))
-    await cancelled(await openTls(pooler))
+    await cancelled(await RawClient.open(pooler), 'tls_clear')
+    await cancelled(await openTls(pooler), 'tls_encrypted')
     client.end()
   })
 })
