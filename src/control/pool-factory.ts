@@ -11,7 +11,7 @@ import type { lookUpHost } from '../net/look-up-host.ts'
 import type { TlsDirectory } from '../net/tls-directory.ts'
 import type { Transport } from '../net/transport.ts'
 import type { ConnectionBudget } from '../pool/connection-budget.ts'
-import { ServerPool } from '../pool/server-pool.ts'
+import { ServerPool, type ServerPoolOptions } from '../pool/server-pool.ts'
 import type { StatementRegistry } from '../prepared/statement-registry.ts'
 import { HostBackOff } from '../server/host-back-off.ts'
 import { HostList } from '../server/host-list.ts'
@@ -64,10 +64,11 @@ export class PoolFactory {
     const hosts = this.#hostListOf(this.#database(databaseName))
     // A reload may change everything but this: clients have prepared statements, or they have not.
     const maxStatements = policy.mode === 'session' ? 0 : config().pooler.max_prepared_statements
-    const open = async (signal: AbortSignal): Promise<ServerConnection> => {
+    const open: ServerPoolOptions['open'] = async (signal, startup) => {
       const database = this.#database(databaseName)
       const secret = this.#secretOf(database) ?? (await credentials().serverSecret(user, databaseName))
-      return this.#open(hosts, { dbname: database.dbname, user, secret, maxStatements }, signal)
+      const target = { dbname: database.dbname, user, secret, maxStatements }
+      return this.#open(hosts, startup === undefined ? target : { ...target, startup }, signal)
     }
     const pool = new ServerPool({ database: databaseName, user, policy, budget, open, log })
     this.#hostLists.set(pool, hosts)

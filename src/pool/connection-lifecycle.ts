@@ -56,7 +56,11 @@ export class ConnectionLifecycle {
   readonly #parked = new Set<ServerConnection>()
   readonly #options: LifecycleOptions
   readonly #stopped = new AbortController()
-  #creating = 0
+  /** Connections that are somebody's own: generic-pool never has them. */
+  readonly dedicated = new Set<ServerConnection>()
+  /** How many are being opened. */
+  readonly opening = { shared: 0, dedicated: 0 }
+  readonly #dedicatedLogins = new Set<Promise<unknown>>()
 
   constructor(options: LifecycleOptions) {
     this.#options = options
@@ -98,7 +102,7 @@ export class ConnectionLifecycle {
 
   /** Connections that exist, and those being opened. */
   get size(): number {
-    return this.#slots.size + this.#creating
+    return this.#slots.size + this.opening.shared + this.opening.dedicated
   }
 
   /** Connections that exist: in use, warm, parked. */
@@ -133,6 +137,17 @@ export class ConnectionLifecycle {
     throw slot.failure
   }
 
+  /** Opens a connection that is somebody's own. Permission has been given. Rejects with what `open` rejected with. */
+  async openDedicated(open: LifecycleOptions['open']): Promise<ServerConnection> {
+    const login = this.#establish(open, 'dedicated')
+    this.#dedicatedLogins.add(login)
+    try {
+      return (await login).server
+    } finally {
+      this.#dedicatedLogins.delete(login)
+    }
+  }
+
   /** Parks a connection that nobody needs at the moment. */
   park(server: ServerConnection): void {
     const slot = this.#slots.get(server)
@@ -147,6 +162,7 @@ export class ConnectionLifecycle {
     if (slot === undefined) return
     this.#slots.delete(server)
     this.#parked.delete(server)
+    this.dedicated.delete(server)
     if (this.#pool.isBorrowedResource(slot)) void Promise.resolve(this.#pool.destroy(slot))
     this.#options.gone()
   }
@@ -159,21 +175,34 @@ export class ConnectionLifecycle {
     this.#stopped.abort()
     await this.#pool.drain()
     await this.#pool.clear()
+    await Promise.allSettled(this.#dedicatedLogins)
   }
 
   async #create(): Promise<Slot> {
     if (!this.#options.permit()) return { server: null, failure: NOT_PERMITTED }
-    this.#creating += 1
     try {
-      const server = await this.#options.open(this.#stopped.signal)
-      this.#creating -= 1
+      return await this.#establish(this.#options.open, 'shared')
+    } catch (failure) {
+      return { server: null, failure }
+    }
+  }
+
+  async #establish(
+    open: LifecycleOptions['open'],
+    kind: 'shared' | 'dedicated',
+  ): Promise<{ readonly server: ServerConnection }> {
+    this.opening[kind] += 1
+    try {
+      const server = await open(this.#stopped.signal)
+      this.opening[kind] -= 1
       const slot = { server }
       this.#slots.set(server, slot)
+      if (kind === 'dedicated') this.dedicated.add(server)
       return slot
     } catch (failure) {
-      this.#creating -= 1
+      this.opening[kind] -= 1
       this.#options.gone()
-      return { server: null, failure }
+      throw failure
     }
   }
 }

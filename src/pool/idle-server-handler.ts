@@ -33,11 +33,19 @@ export class IdleServerHandler implements ServerHandler {
       if (error instanceof PoolerError) server.close(error)
       throw error
     }
-    if (server.state === ServerState.Closed)
-      throw new PoolerError(
-        SqlState.ConnectionFailure,
-        'the server closed the connection right after its login',
-      )
+    checkOpen(server)
+  }
+
+  /**
+   * A server has logged in that is for one client alone, who becomes its handler next. What it sent behind its login
+   * is kept. Throws PoolerError if it is closed already.
+   */
+  keepFor(server: ServerConnection): void {
+    this.take(server)
+    checkOpen(server)
+    server.state = ServerState.Active
+    // Nobody else could use another one in its place.
+    server.replaced = true
   }
 
   /** Nobody uses this server any more. */
@@ -88,4 +96,12 @@ export class IdleServerHandler implements ServerHandler {
   onServerClosed(server: ServerConnection, error: PoolerError): void {
     this.#closed(server, error)
   }
+}
+
+function checkOpen({ state }: ServerConnection): void {
+  if (state === ServerState.Closed)
+    throw new PoolerError(
+      SqlState.ConnectionFailure,
+      'the server closed the connection right after its login',
+    )
 }

@@ -19,10 +19,11 @@ export class PoolGeneration {
     return this.#number
   }
 
-  /** A server has logged in whose opening began in generation `number`. */
-  opened(server: ServerConnection, number: number): void {
+  /** A server has logged in whose opening began in generation `number`; `isShared`: with no client's own parameters. */
+  opened(server: ServerConnection, number: number, isShared: boolean): void {
     server.generation = number
-    if (number === this.#number) this.welcome = { parameters: server.defaults, reported: server.reported }
+    if (isShared && number === this.#number)
+      this.welcome = { parameters: server.defaults, reported: server.reported }
   }
 
   next(reason: string): void {

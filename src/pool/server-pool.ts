@@ -1,19 +1,20 @@
 import type { PoolPolicy } from '../config/pool-policy.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
-import type { Lessee } from '../server/lessee.ts'
+import type { DedicatedLessee, Lessee, StartupParameters } from '../server/lessee.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { ServerState } from '../server/server-state.ts'
 import { Conditions } from './conditions.ts'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
+import { DedicatedServers } from './dedicated-servers.ts'
 import { IdleServerHandler } from './idle-server-handler.ts'
 import { IdleServers } from './idle-servers.ts'
 import { PoolGeneration } from './pool-generation.ts'
+import { Refusals } from './refusals.ts'
 import { usedUpReason, wantsReplacement } from './server-age.ts'
 import { ServerChecks } from './server-checks.ts'
 import { ServerSupply } from './server-supply.ts'
 import { WaitQueue } from './wait-queue.ts'
-import { waitTimeoutError } from './wait-timeout-error.ts'
 
 /** What makes a pool. */
 export interface ServerPoolOptions {
@@ -22,7 +23,8 @@ export interface ServerPoolOptions {
   readonly user: string
   readonly policy: PoolPolicy
   readonly budget: ConnectionBudget
-  readonly open: (signal: AbortSignal) => Promise<ServerConnection>
+  /** With the parameters of a client, where it is for that one alone. */
+  readonly open: (signal: AbortSignal, startup?: StartupParameters) => Promise<ServerConnection>
   readonly log: Logger
 }
 
@@ -41,7 +43,9 @@ export class ServerPool implements BudgetMember {
   readonly #supply: ServerSupply
   readonly #idleHandler: IdleServerHandler
   readonly #idle: IdleServers
+  readonly #dedicated: DedicatedServers
   readonly #waiters = new WaitQueue()
+  readonly #refusals: Refusals
   /** Servers that are leased. */
   readonly #active = new Set<ServerConnection>()
   readonly #checks = new ServerChecks()
@@ -66,20 +70,29 @@ export class ServerPool implements BudgetMember {
     this.#idleHandler = new IdleServerHandler(this.#name, log, (server, error) =>
       this.onServerClosed(server, error),
     )
-    this.#supply = new ServerSupply({
+    this.#refusals = new Refusals(this, this.#waiters, log)
+    const owner = {
       name: this.#name,
       member: this,
       budget,
       log,
+      waiters: this.#waiters,
       policy: () => this.#policy,
+      tested: () => this.tested,
       wanted: () => !this.paused && !this.#stopping,
-      open: (signal) => this.#open(open, signal),
-      retireReason: (server) => this.#retireReason(server),
-      retire: (server, reason) => this.#retire(server, reason),
-      supplied: (server) => this.#supplied(server),
-      failed: (error, goesBy) => this.#refuseAfter(error, goesBy),
-    })
+      open: (signal: AbortSignal, startup?: StartupParameters) => this.#open(open(signal, startup), startup),
+      retireReason: (server: ServerConnection) => this.#retireReason(server),
+      retire: (server: ServerConnection, reason: string) => this.#retire(server, reason),
+      supplied: (server: ServerConnection) => this.#supplied(server),
+      give: (server: ServerConnection) => this.#give(server),
+      serveWaiters: () => this.#serveWaiters(),
+      failed: (error: PoolerError, goesBy: boolean) => {
+        if (!this.#stopping && this.#supply.returning === 0) this.#refusals.refuseAfter(error, goesBy)
+      },
+    }
+    this.#supply = new ServerSupply(owner)
     this.#idle = new IdleServers(this.#supply)
+    this.#dedicated = new DedicatedServers(owner, this.#supply, this.#idle)
   }
 
   /** Servers that are leased at the moment. */
@@ -143,9 +156,15 @@ export class ServerPool implements BudgetMember {
     return undefined
   }
 
+  /** A server connection for `lessee` alone, until that closes it: `onLease` or `onLeaseRefused` follows. */
+  dedicate(lessee: DedicatedLessee): void {
+    this.#waiters.push(lessee, Date.now())
+    this.#serveWaiters()
+  }
+
   /** Takes a lessee out of the queue; true if it was there. */
   cancelWait(lessee: Lessee): boolean {
-    return this.#waiters.cancel(lessee)
+    return this.#waiters.cancel(lessee) || this.#dedicated.cancel(lessee)
   }
 
   /**
@@ -167,7 +186,7 @@ export class ServerPool implements BudgetMember {
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
-    this.#refuseLate(nowMs)
+    this.#refusals.refuseLate(nowMs, this.#supply.failure)
     this.#idle.park(nowMs)
     this.#checks.tick(nowMs, this.#policy)
     if (!this.paused && !this.#stopping) this.#supply.tick(nowMs)
@@ -184,9 +203,13 @@ export class ServerPool implements BudgetMember {
     this.#serveWaiters()
   }
 
-  /** No server is leased and none is kept until resume(): PAUSE. Those in use are closed as they come back. */
+  /**
+   * No server is leased and none is kept until resume(): PAUSE. Those in use are closed as they come back; those that
+   * will not come back, at once.
+   */
   pause(): void {
     this.paused = true
+    this.#dedicated.close(new PoolerError(SqlState.AdminShutdown, 'the database is paused'))
     for (const server of this.#idle.all) this.#retire(server, 'pause')
     this.#conditions.check()
   }
@@ -229,7 +252,7 @@ export class ServerPool implements BudgetMember {
   /** Refuses the waiters and closes all servers. */
   async stop(error: PoolerError): Promise<void> {
     this.#stopping = true
-    for (const lessee of this.#waiters.takeWhere(() => true)) lessee.onLeaseRefused(error)
+    this.#refusals.refuseAll(error)
     for (const server of [...this.#supply.servers]) server.close(error)
     this.#budget.leave(this)
     await this.#supply.stop()
@@ -278,6 +301,10 @@ export class ServerPool implements BudgetMember {
       this.giveUp(server)
       return
     }
+    if (this.#dedicated.claimsNext) {
+      this.#retire(server, 'a replication connection needs its place')
+      return
+    }
     const lessee = this.#waiters.shift()
     if (lessee === undefined) this.#idle.put(server)
     else lessee.onLease(this.#give(server))
@@ -290,12 +317,14 @@ export class ServerPool implements BudgetMember {
     this.#offer(server)
   }
 
-  async #open(open: ServerPoolOptions['open'], signal: AbortSignal): Promise<ServerConnection> {
+  /** `startup`: of the client that it is for alone. */
+  async #open(opening: Promise<ServerConnection>, startup?: StartupParameters): Promise<ServerConnection> {
     const generation = this.generation.number
-    const server = await open(signal)
-    this.generation.opened(server, generation)
+    const server = await opening
+    this.generation.opened(server, generation, startup === undefined)
     this.#log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
-    this.#idleHandler.adopt(server)
+    if (startup === undefined) this.#idleHandler.adopt(server)
+    else this.#idleHandler.keepFor(server)
     return server
   }
 
@@ -309,7 +338,8 @@ export class ServerPool implements BudgetMember {
 
   #serveWaiters(): void {
     if (this.#stopping || this.paused || this.waiting === 0) return
-    this.#supply.serve(Math.max(0, this.waiting - this.#checks.size), this.#waiters.oldestSinceMs)
+    const waiting = this.#dedicated.serve()
+    this.#supply.serve(Math.max(0, waiting - this.#checks.size), this.#waiters.oldestSinceMs)
   }
 
   /** Why a server must not be leased any more; null = it may. */
@@ -325,25 +355,5 @@ export class ServerPool implements BudgetMember {
       reason === 'server_lifetime' && this.waiting === 0 && wantsReplacement(server, this.#policy, Date.now())
     server.close(new PoolerError(SqlState.AdminShutdown, reason))
     if (succeeds) this.#supply.replace()
-  }
-
-  /** Refuses those that have waited for longer than query_wait_timeout. */
-  #refuseLate(nowMs: number): void {
-    const { waitTimeoutMs } = this.#policy
-    const late = waitTimeoutMs === 0 ? [] : this.#waiters.shiftOlderThan(nowMs - waitTimeoutMs)
-    if (late.length === 0) return
-    const error = waitTimeoutError(this, this.#supply.failure, late.length)
-    this.#log.warn({ pool: this.#name, reason: error.message, refused: late.length }, error.detail)
-    for (const lessee of late) lessee.onLeaseRefused(error)
-  }
-
-  /**
-   * No connection could be opened. A server that cannot be reached is worth waiting for; one that refused
-   * the login is not, unless some connection is alive that will come back.
-   */
-  #refuseAfter(failure: PoolerError, goesBy: boolean): void {
-    if (this.#stopping || this.size > 0) return
-    for (const lessee of this.#waiters.takeWhere((waiter) => !goesBy || !waiter.patient))
-      lessee.onLeaseRefused(failure)
   }
 }

@@ -62,6 +62,16 @@ export class ServerSupply {
     return this.#lifecycle.established
   }
 
+  /** Connections that are one client's own. */
+  get dedicated(): ReadonlySet<ServerConnection> {
+    return this.#lifecycle.dedicated
+  }
+
+  /** Connections that exist and will be there for others again. */
+  get returning(): number {
+    return this.established - this.dedicated.size
+  }
+
   /** Connections that are being opened. */
   get opening(): number {
     return this.#lifecycle.size - this.#lifecycle.established
@@ -77,9 +87,20 @@ export class ServerSupply {
     return this.#lifecycle.size === 0 && this.#acquiring === 0
   }
 
+  /** Nothing may be opened at the moment, whatever the limits: enough is under way, or the last attempt failed lately. */
+  get isBusy(): boolean {
+    return Date.now() < this.#retryAtMs || this.opening >= this.#owner.policy().maxConnecting
+  }
+
+  /** The limits allow one more connection to a pool whose longest waiter waits since then. */
+  hasPlace(oldestSinceMs: number): boolean {
+    const { budget, member } = this.#owner
+    return this.#lifecycle.size < this.#limitFor(oldestSinceMs) && budget.exhausted(member) === null
+  }
+
   /** Why there is no server now and will be none before the next attempt; null while there is hope. */
   get outage(): PoolerError | null {
-    if (this.#lifecycle.established > 0 || Date.now() >= this.#retryAtMs || this.failure === null) return null
+    if (this.returning > 0 || Date.now() >= this.#retryAtMs || this.failure === null) return null
     const { sqlState, message } = this.failure
     return new PoolerError(
       sqlState,
@@ -88,11 +109,23 @@ export class ServerSupply {
     )
   }
 
-  /** Gets a connection for each of `waiting`, as far as limits allow; who waits for too long may use the reserve. */
-  serve(waiting: number, oldestSinceMs: number): void {
-    const { size, reserveSize, reserveTimeoutMs } = this.#owner.policy()
-    const useReserve = reserveSize > 0 && Date.now() - oldestSinceMs >= reserveTimeoutMs
-    this.#acquire(waiting, useReserve ? size + reserveSize : size, true)
+  /**
+   * Gets a connection for each of `waiting`, as far as limits allow; who waits for too long may use the reserve. True
+   * if each of them has one on its way.
+   */
+  serve(waiting: number, oldestSinceMs: number): boolean {
+    this.#acquire(waiting, this.#limitFor(oldestSinceMs), true)
+    return this.#acquiring >= waiting
+  }
+
+  /** Opens a connection that will not be shared; null where there is no place for it. */
+  openDedicated(
+    open: (signal: AbortSignal) => Promise<ServerConnection>,
+    oldestSinceMs: number,
+  ): Promise<ServerConnection> | null {
+    if (!this.#mayOpen(this.#limitFor(oldestSinceMs), true)) return null
+    this.#owner.budget.take(this.#owner.member)
+    return this.#lifecycle.openDedicated(open)
   }
 
   /** Called by the janitor: opens what is missing to min_pool_size, and a successor for what grows old in use. */
@@ -133,7 +166,7 @@ export class ServerSupply {
 
   /** Parked connections that nobody has asked for yet. */
   get #available(): number {
-    return this.#lifecycle.parked.size - (this.#acquiring - this.opening)
+    return this.#lifecycle.parked.size - (this.#acquiring - this.#lifecycle.opening.shared)
   }
 
   /** `count` new ones: generic-pool hands out what is parked first, which is parked again when nobody needs it. */
@@ -158,12 +191,17 @@ export class ServerSupply {
 
   #mayOpen(limit: number, mayMakeRoom: boolean): boolean {
     const { budget, member } = this.#owner
-    if (Date.now() < this.#retryAtMs || this.opening >= this.#owner.policy().maxConnecting) return false
-    if (this.#lifecycle.size >= limit) return false
+    if (this.isBusy || this.#lifecycle.size >= limit) return false
     if (budget.exhausted(member) === null) return true
     if (mayMakeRoom && budget.makeRoom(member)) return true
     if (mayMakeRoom) budget.waitForRoom(member)
     return false
+  }
+
+  #limitFor(oldestSinceMs: number): number {
+    const { size, reserveSize, reserveTimeoutMs } = this.#owner.policy()
+    const useReserve = reserveSize > 0 && Date.now() - oldestSinceMs >= reserveTimeoutMs
+    return useReserve ? size + reserveSize : size
   }
 
   #permit(): boolean {

@@ -1,4 +1,4 @@
-import type { Lessee } from '../server/lessee.ts'
+import { isDedicated, type Lessee } from '../server/lessee.ts'
 
 /**
  * WaitQueue: who waits for a server, longest first. Owned by a ServerPool. A Map keeps insertion order and
@@ -6,6 +6,8 @@ import type { Lessee } from '../server/lessee.ts'
  */
 export class WaitQueue {
   readonly #sinceMs = new Map<Lessee, number>()
+  /** How many of them want a connection of their own. */
+  dedicated = 0
 
   get length(): number {
     return this.#sinceMs.size
@@ -17,13 +19,21 @@ export class WaitQueue {
     return Number.POSITIVE_INFINITY
   }
 
-  push(lessee: Lessee, nowMs: number): void {
-    this.#sinceMs.set(lessee, nowMs)
+  /** The one that waits for longest. */
+  get first(): Lessee | undefined {
+    for (const lessee of this) return lessee
+    return undefined
   }
 
-  /** Takes out the one that has waited longest. */
+  push(lessee: Lessee, nowMs: number): void {
+    this.#sinceMs.set(lessee, nowMs)
+    if (isDedicated(lessee)) this.dedicated += 1
+  }
+
+  /** Takes out the one that has waited longest for any server. */
   shift(): Lessee | undefined {
     for (const lessee of this.#sinceMs.keys()) {
+      if (isDedicated(lessee)) continue
       this.#sinceMs.delete(lessee)
       return lessee
     }
@@ -37,19 +47,26 @@ export class WaitQueue {
       if (sinceMs >= beforeMs) break
       expired.push(lessee)
     }
-    for (const lessee of expired) this.#sinceMs.delete(lessee)
+    for (const lessee of expired) this.cancel(lessee)
     return expired
   }
 
   /** Takes out those that match, longest first. */
   takeWhere(matches: (lessee: Lessee) => boolean): Lessee[] {
     const taken = [...this.#sinceMs.keys()].filter(matches)
-    for (const lessee of taken) this.#sinceMs.delete(lessee)
+    for (const lessee of taken) this.cancel(lessee)
     return taken
   }
 
   /** True if it was waiting. */
   cancel(lessee: Lessee): boolean {
-    return this.#sinceMs.delete(lessee)
+    if (!this.#sinceMs.delete(lessee)) return false
+    if (isDedicated(lessee)) this.dedicated -= 1
+    return true
+  }
+
+  /** All of them, longest first. */
+  [Symbol.iterator](): IterableIterator<Lessee> {
+    return this.#sinceMs.keys()
   }
 }

@@ -12,6 +12,7 @@ import { Verdict } from '../protocol/framer.ts'
 import { BackendType, backendTypeName, HEADER_BYTES } from '../protocol/message-type.ts'
 import { encodeStartupMessage } from '../protocol/startup.ts'
 import { encryptedConnect } from './encrypted-connect.ts'
+import type { StartupParameters } from './lessee.ts'
 import { ServerConnection, type ServerHandler } from './server-connection.ts'
 
 /** All that is needed to open connections of one pool. */
@@ -20,6 +21,8 @@ export interface ServerTarget {
   /** The database's name on the server. */
   readonly dbname: string
   readonly user: string
+  /** Further parameters of the StartupMessage; none where the connection is for anybody. */
+  readonly startup?: StartupParameters
   readonly secret: UserSecret | undefined
   /** server_connect_timeout in milliseconds, for connect and login together; 0 = none. */
   readonly connectTimeoutMs: number
@@ -60,10 +63,7 @@ export async function openServer(
     const onAbort = (): void => server.close(abort.signal.reason as PoolerError)
     abort.signal.addEventListener('abort', onAbort, { once: true })
     server.send(
-      encodeStartupMessage([
-        ['user', target.user],
-        ['database', target.dbname],
-      ]),
+      encodeStartupMessage([['user', target.user], ['database', target.dbname], ...(target.startup ?? [])]),
     )
     await dialogue.finished
     abort.signal.removeEventListener('abort', onAbort)

@@ -8,7 +8,7 @@ import { FlushQueue } from '../../src/net/flush-queue.ts'
 import type { ConnectionBudget } from '../../src/pool/connection-budget.ts'
 import { LocalBudget } from '../../src/pool/local-budget.ts'
 import { ServerPool } from '../../src/pool/server-pool.ts'
-import type { Lessee } from '../../src/server/lessee.ts'
+import type { DedicatedLessee, Lessee, StartupParameters } from '../../src/server/lessee.ts'
 import { ServerConnection, type ServerHandler } from '../../src/server/server-connection.ts'
 import { ServerState } from '../../src/server/server-state.ts'
 import { type FakeConnection, FakeNetwork } from './fake-network.ts'
@@ -21,6 +21,8 @@ import { type FakeConnection, FakeNetwork } from './fake-network.ts'
 /** One attempt to open a connection. */
 export interface Opening {
   readonly signal: AbortSignal
+  /** Set for a connection that is one lessee's own. */
+  readonly startup: StartupParameters | undefined
   succeed(): ServerConnection
   fail(error: unknown): void
 }
@@ -47,6 +49,11 @@ export class FakeLessee implements Lessee {
     this.refusal = error
     this.#log.push(`${this.name} is refused`)
   }
+}
+
+class FakeDedicatedLessee extends FakeLessee implements DedicatedLessee {
+  override patient = false
+  readonly startup = new Map([['replication', 'database']])
 }
 
 const NOBODY: ServerHandler = {
@@ -102,7 +109,7 @@ export class FakeServers {
       user: place.user ?? 'app',
       policy: testPolicy(policy),
       budget: place.budget ?? new LocalBudget(),
-      open: (signal) => this.#open(signal),
+      open: (signal, startup) => this.#open(signal, startup),
       log: createLogger({ level: 'silent' }).log,
     })
     this.holder = { ...NOBODY, onServerClosed: (server, error) => this.pool.onServerClosed(server, error) }
@@ -116,6 +123,13 @@ export class FakeServers {
   lease(name: string): FakeLessee {
     const lessee = this.lessee(name)
     lessee.server = this.pool.lease(lessee) ?? null
+    return lessee
+  }
+
+  /** A lessee that has asked for a server of its own. */
+  dedicate(name: string): FakeDedicatedLessee {
+    const lessee = new FakeDedicatedLessee(name, this.log)
+    this.pool.dedicate(lessee)
     return lessee
   }
 
@@ -143,10 +157,11 @@ export class FakeServers {
     for (let i = 0; i < 5; i++) await nextTurn()
   }
 
-  #open(signal: AbortSignal): Promise<ServerConnection> {
+  #open(signal: AbortSignal, startup: StartupParameters | undefined): Promise<ServerConnection> {
     return new Promise((resolve, reject) => {
       const opening: Opening = {
         signal,
+        startup,
         succeed: () => {
           this.openings.splice(this.openings.indexOf(opening), 1)
           const connection = this.#network.open()
