@@ -26,6 +26,8 @@ export interface LoginAttempt {
   readonly certificateName: string | undefined
   readonly database: string
   readonly user: string
+  /** A physical replication connection, which belongs to no database. */
+  readonly replication: boolean
 }
 
 export type LoginDecision =
@@ -73,8 +75,7 @@ export class LoginPolicy {
 
   #byRules(attempt: LoginAttempt): LoginDecision {
     assert(this.#rules !== undefined, 'auth_type hba has rules')
-    // Replication connections are refused before anybody asks who they are.
-    const decision = this.#rules.match({ ...attempt, replication: false })
+    const decision = this.#rules.match(attempt)
     if (decision.kind === 'refused') return decision
     const { rule } = decision
     return this.#withCertificate(attempt, rule) ?? afterCertificate(rule.method)

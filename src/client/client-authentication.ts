@@ -44,13 +44,14 @@ export class ClientAuthentication {
   start(): void {
     const client = this.#client
     const { policy, credentials } = this.#context
-    const { user, database, encrypted, peerCertificate } = client
+    const { user, database, encrypted, peerCertificate, replication } = client
     const decision = policy.decide({
       address: client.wire.remoteAddress,
       encrypted,
       certificateName: peerCertificate?.commonName,
       database,
       user,
+      replication: replication === 'physical',
     })
     if (decision.kind === 'refused') throw decision.error
     if (decision.kind === 'accepted' && decision.by !== 'trust') {

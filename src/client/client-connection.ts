@@ -4,6 +4,7 @@ import type { Connection, PeerCertificate, TlsSession } from '../net/transport.t
 import { PauseReason, Wire, type WireOwner } from '../net/wire.ts'
 import { encodePoolerError } from '../protocol/error-response.ts'
 import { Framer, type MessageHandler, type Verdict } from '../protocol/framer.ts'
+import type { ReplicationMode } from '../protocol/replication-mode.ts'
 import { ParameterSet } from '../server/parameter-set.ts'
 import { CLIENT_MESSAGES, LOGIN_MESSAGES, rejectClientMessage } from './client-messages.ts'
 import { ClientState } from './client-state.ts'
@@ -51,7 +52,12 @@ export class ClientConnection implements WireOwner, MessageHandler {
   database = ''
   /** The parameters as the client believes them to be, and as its servers must have them. */
   parameters = ParameterSet.empty
-  /** What the client asked for at startup, lower-case names; RESET returns to these. */
+  /** Whether it is a replication client, which gets a server connection for itself alone. */
+  replication: ReplicationMode = 'none'
+  /**
+   * What the client asked for at startup, lower-case names; RESET returns to these. For a replication client: what its
+   * server connection is opened with, as it came.
+   */
   startupParameters: ReadonlyMap<string, string> = new Map()
   /** The minor version of the protocol that is spoken with it. */
   protocolMinor = 0

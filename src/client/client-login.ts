@@ -4,6 +4,7 @@ import { PoolerError, SqlState } from '../errors.ts'
 import { POSTGRESQL_ALPN } from '../net/tls-context.ts'
 import type { TlsSession } from '../net/transport.ts'
 import { Verdict } from '../protocol/framer.ts'
+import { readReplicationMode } from '../protocol/replication-mode.ts'
 import {
   encodeNegotiateProtocolVersion,
   PROTOCOL_MINOR,
@@ -191,17 +192,14 @@ export class ClientLogin implements ClientHandler, StartupHandler {
         'no PostgreSQL user name specified in startup packet',
       )
     }
-    const replication = message.parameters.get('replication')
-    if (replication !== undefined && !/^(off|false|no|0|f|n)$/i.test(replication)) {
-      throw new PoolerError(
-        SqlState.FeatureNotSupported,
-        'replication connections cannot be pooled: connect to PostgreSQL directly',
-      )
-    }
+    const replication = readReplicationMode(message.parameters.get('replication'))
+    client.replication = replication
     client.user = user
     client.database = message.parameters.get('database') || user
     client.protocolMinor = Math.min(message.minor, PROTOCOL_MINOR)
-    client.startupParameters = sessionParameters(message, new Set(config.pooler.ignore_startup_parameters))
+    const ignored = new Set(config.pooler.ignore_startup_parameters.map((name) => name.toLowerCase()))
+    client.startupParameters =
+      replication === 'none' ? sessionParameters(message, ignored) : ownParameters(message, ignored)
     if (message.minor > PROTOCOL_MINOR || message.protocolOptions.length > 0) {
       client.send(encodeNegotiateProtocolVersion(client.protocolMinor, message.protocolOptions))
     }
@@ -253,7 +251,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
   }
 }
 
-/** The session parameters that the client asks for; those written out win over those in `options`. */
+/** The session parameters that the client asks for; those written out win over those in `options`. `ignored` is in lower case. */
 function sessionParameters(
   message: StartupMessage,
   ignored: ReadonlySet<string>,
@@ -267,6 +265,13 @@ function sessionParameters(
     if (READ_ONLY_PARAMETERS.has(name))
       throw new PoolerError('55P02', `parameter "${name}" cannot be changed`)
   }
-  for (const name of ignored) parameters.delete(name.toLowerCase())
+  for (const name of ignored) parameters.delete(name)
   return parameters
+}
+
+/** What a replication client's own server connection is opened with, as it came: PostgreSQL judges it. */
+function ownParameters(message: StartupMessage, ignored: ReadonlySet<string>): ReadonlyMap<string, string> {
+  const isPassed = ([name]: [string, string]): boolean =>
+    name !== 'user' && name !== 'database' && !ignored.has(name.toLowerCase())
+  return new Map([...message.parameters].filter(isPassed))
 }

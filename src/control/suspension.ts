@@ -1,4 +1,5 @@
 import { PoolerError, SqlState } from '../errors.ts'
+import type { LoggedInClient } from '../multiplexer/logged-in-client.ts'
 import type { Multiplexer } from '../multiplexer/multiplexer.ts'
 import { PauseReason } from '../net/wire.ts'
 
@@ -23,7 +24,7 @@ export class Suspension {
   /** Resolves when nothing is on its way any more; who has not taken it after `timeoutMs` (0 = never) is closed. */
   async suspend(timeoutMs: number): Promise<void> {
     this.#multiplexer.suspended = true
-    for (const { client, server } of this.#multiplexer.sessions) {
+    for (const { client, server } of this.#clients()) {
       client.wire.pause(PauseReason.Suspended)
       server?.wire.pause(PauseReason.Suspended)
     }
@@ -42,14 +43,19 @@ export class Suspension {
 
   resume(): void {
     this.#multiplexer.suspended = false
-    for (const { client, server } of this.#multiplexer.sessions) {
+    for (const { client, server } of this.#clients()) {
       client.wire.resume(PauseReason.Suspended)
       server?.wire.resume(PauseReason.Suspended)
     }
   }
 
+  *#clients(): Generator<LoggedInClient> {
+    yield* this.#multiplexer.sessions
+    yield* this.#multiplexer.replications
+  }
+
   #isWriting(): boolean {
-    for (const { client, server } of this.#multiplexer.sessions)
+    for (const { client, server } of this.#clients())
       if (client.wire.pendingBytes > 0 || (server?.wire.pendingBytes ?? 0) > 0) return true
     return false
   }

@@ -18,11 +18,13 @@ import { NameRewriter } from '../prepared/rewrite.ts'
 import type { StatementRegistry } from '../prepared/statement-registry.ts'
 import { cancelRequest } from '../server/cancel-request.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
-import { CancelKeys } from './cancel-keys.ts'
+import { type CancelKey, CancelKeys } from './cancel-keys.ts'
 import { ClientLimits } from './client-limits.ts'
 import { failClient } from './departure.ts'
 import { KnownParameters } from './known-parameters.ts'
 import { isBetweenTransactions } from './leasing.ts'
+import type { LoggedInClient } from './logged-in-client.ts'
+import { type ReplicationContext, ReplicationSession } from './replication-session.ts'
 import { Session, type SessionContext } from './session.ts'
 import { SessionHandler } from './session-handler.ts'
 
@@ -51,7 +53,7 @@ const MAX_CANCELS_IN_FLIGHT = 3
  * Multiplexer: all clients of the process, from accept to their end. It owns the set of logins and sessions
  * and the cancel keys; each session does the rest.
  */
-export class Multiplexer implements SessionContext {
+export class Multiplexer implements SessionContext, ReplicationContext {
   readonly registry: StatementRegistry
   readonly knownParameters = new KnownParameters()
   readonly rewriter = new NameRewriter()
@@ -62,11 +64,12 @@ export class Multiplexer implements SessionContext {
   suspended = false
   readonly #parts: MultiplexerParts
   #settings: MultiplexerSettings
-  readonly #cancelKeys = new CancelKeys<Session>()
+  readonly #cancelKeys = new CancelKeys<Session | ReplicationSession>()
   readonly #limits = new ClientLimits()
   readonly #loginContext: ClientLoginContext
   readonly #logins = new Set<ClientConnection>()
   readonly #sessions = new Map<Session, SessionHandler>()
+  readonly #replications = new Set<ReplicationSession>()
   readonly #conditions = new Conditions()
   /** Why nobody logs in any more; null = clients are welcome. */
   #closed: PoolerError | null = null
@@ -81,12 +84,17 @@ export class Multiplexer implements SessionContext {
 
   /** Connections of clients, logged in or not. */
   get clientCount(): number {
-    return this.#logins.size + this.#sessions.size
+    return this.#logins.size + this.#sessions.size + this.#replications.size
   }
 
-  /** All logged-in clients. */
+  /** All logged-in clients that share servers. */
   get sessions(): IterableIterator<Session> {
     return this.#sessions.keys()
+  }
+
+  /** All logged-in clients with a server connection of their own. */
+  get replications(): IterableIterator<ReplicationSession> {
+    return this.#replications.keys()
   }
 
   get resetQuery(): string {
@@ -126,6 +134,10 @@ export class Multiplexer implements SessionContext {
       if (!handler.patient && isLate(handler.session.client)) handler.session.client.fail(loginTimeout())
       handler.tick(nowMs)
     }
+    for (const session of [...this.#replications]) {
+      if (session.server === null && isLate(session.client)) session.fail(loginTimeout())
+      session.tick(nowMs)
+    }
   }
 
   /** Nobody logs in any more, nor do those who have begun to. */
@@ -140,6 +152,8 @@ export class Multiplexer implements SessionContext {
     this.draining = error
     for (const session of [...this.#sessions.keys()])
       if (isBetweenTransactions(session)) failClient(session, error)
+    // There is no end of a transaction to wait for, and they connect again by themselves.
+    for (const session of [...this.#replications]) session.fail(error)
   }
 
   /** Resolves when there is no client any more. */
@@ -148,29 +162,33 @@ export class Multiplexer implements SessionContext {
   }
 
   /** Disconnects every client, or those for which `matches` holds. */
-  disconnect(error: PoolerError, matches: (session: Session) => boolean = () => true): void {
+  disconnect(error: PoolerError, matches: (client: LoggedInClient) => boolean = () => true): void {
     for (const session of [...this.#sessions.keys()]) if (matches(session)) failClient(session, error)
+    for (const session of [...this.#replications]) if (matches(session)) session.fail(error)
   }
 
-  addCancelKey(session: Session): { readonly processId: number; readonly secret: Buffer } {
+  addCancelKey(session: Session | ReplicationSession): CancelKey {
     return this.#cancelKeys.add(session, session.client.protocolMinor)
   }
 
-  async cancelServer(session: Session, server: ServerConnection): Promise<void> {
+  async cancelServer(session: Session | ReplicationSession, server: ServerConnection): Promise<void> {
     const { transport, queue } = this.#parts
     const { pool } = session
     const { endpoint } = server
     if (endpoint === null || server.cancelsInFlight >= MAX_CANCELS_IN_FLIGHT) return
     const stillWanted = (): boolean =>
-      session.server === server && server.tracker.length > 0 && !server.tracker.head?.isInjected
+      session.server === server &&
+      (session instanceof ReplicationSession ||
+        (server.tracker.length > 0 && !server.tracker.head?.isInjected))
     const { cancel_wait_timeout } = this.#settings.config.pooler
     await cancelRequest(server, endpoint, cancel_wait_timeout, transport, queue, stillWanted)
     pool.cancelDone(server)
   }
 
-  ended(session: Session, reason: string): void {
+  ended(session: Session | ReplicationSession, reason: string): void {
     const { client, pool } = session
-    this.#sessions.delete(session)
+    if (session instanceof Session) this.#sessions.delete(session)
+    else this.#replications.delete(session)
     this.#cancelKeys.remove(session)
     this.#limits.leave(pool.database, client.user)
     this.log.info(
@@ -189,19 +207,28 @@ export class Multiplexer implements SessionContext {
     this.#limits.enter(config, database, client.user)
     this.#logins.delete(client)
     client.leaveLogin()
+    if (this.suspended) client.wire.pause(PauseReason.Suspended)
     const pool = pools.get(database.name, database.user ?? client.user)
+    const { user, replication } = client
+    const kind = replication === 'none' ? {} : { replication }
+    log.info({ client: client.wire.peer, database: database.name, user, ...kind }, 'client connected')
+    if (replication !== 'none') {
+      const session = new ReplicationSession(client, pool, this)
+      this.#replications.add(session)
+      session.start()
+      return
+    }
     const tracksStatements = pool.policy.mode !== 'session' && config.pooler.max_prepared_statements > 0
     const limits = sessionLimits(config, client.user)
     const handler = new SessionHandler(new Session(client, pool, limits, tracksStatements, this))
     this.#sessions.set(handler.session, handler)
-    if (this.suspended) client.wire.pause(PauseReason.Suspended)
-    log.info({ client: client.wire.peer, database: database.name, user: client.user }, 'client connected')
     handler.start()
   }
 
   async #cancel(processId: number, secret: Buffer): Promise<void> {
     const session = this.#cancelKeys.find(processId, secret)
     if (session === undefined) this.log.debug({ processId }, 'cancel request with an unknown key ignored')
+    else if (session instanceof ReplicationSession) await session.cancel()
     else await this.#sessions.get(session)?.cancel()
   }
 

@@ -14,6 +14,8 @@ import { FrontendType, HEADER_BYTES } from './message-type.ts'
 export const STATEMENT = 0x53 // 'S'
 
 export const SYNC = Buffer.from([FrontendType.Sync, 0, 0, 0, 4])
+/** What a client says last. */
+export const TERMINATE = Buffer.from([FrontendType.Terminate, 0, 0, 0, 4])
 export const FLUSH = Buffer.from([FrontendType.Flush, 0, 0, 0, 4])
 
 /** Where the NUL of the string at `start` is; -1 if it is not before `end`. */

@@ -4,8 +4,9 @@ import type { Connection, Endpoint } from '../net/transport.ts'
 import { Wire, type WireOwner } from '../net/wire.ts'
 import type { ServerStatements } from '../prepared/server-statements.ts'
 import { BodyReader } from '../protocol/body-reader.ts'
+import { TERMINATE } from '../protocol/extended-query.ts'
 import { Framer, type MessageHandler, type Verdict } from '../protocol/framer.ts'
-import { FrontendType, HEADER_BYTES } from '../protocol/message-type.ts'
+import { HEADER_BYTES } from '../protocol/message-type.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { ParameterSet } from './parameter-set.ts'
 import { RequestTracker } from './request-tracker.ts'
@@ -43,8 +44,6 @@ export interface ServerHandler {
   /** The connection is gone, by whatever cause; `error` says which. Called once. */
   onServerClosed(server: ServerConnection, error: PoolerError): void
 }
-
-const TERMINATE = Buffer.from([FrontendType.Terminate, 0, 0, 0, 4])
 
 /**
  * ServerConnection: one backend session. It owns what is true of that session: transaction status,

@@ -122,11 +122,11 @@ test('case 62: protocol 3.2 is not negotiated, protocol 2 is refused', async () 
   expect(bob.take()).toEqual([expect.stringMatching(/^E\(0A000 unsupported frontend protocol 2\.0/)])
 })
 
-test('a client without a user name, and one that wants replication, are refused with the right SQLSTATE', () => {
+test('a client without a user name, and one whose replication is neither true nor false nor a database, are refused with the right SQLSTATE', () => {
   const scenario = new Scenario()
   for (const [parameters, sqlState] of [
     [{ database: 'app' }, '28000'],
-    [{ ...HELLO, replication: 'database' }, '0A000'],
+    [{ ...HELLO, replication: 'Database' }, '22023'],
   ] as const) {
     const client = scenario.connect()
     client.send(startup(parameters))

@@ -17,6 +17,7 @@ const ATTEMPT: LoginAttempt = {
   certificateName: undefined,
   database: 'app',
   user: 'alice',
+  replication: false,
 }
 
 function decide(settings: Partial<LoginPolicySettings>, attempt: Partial<LoginAttempt> = {}): LoginDecision {
@@ -87,6 +88,13 @@ describe('auth_type hba', () => {
     expect(byRules(`hostssl all all all ${method}`, { certificateName }, 'm ann alice')).toMatchObject(
       expected,
     )
+  })
+
+  test('covers physical replication by the keyword alone, whatever database it names', () => {
+    const physical = { replication: true, database: 'app' }
+    expect(byRules('host app,all all all trust', physical)).toMatchObject({ kind: 'refused' })
+    expect(byRules('host replication all all trust', physical)).toEqual({ kind: 'accepted', by: 'trust' })
+    expect(byRules('host replication all all trust')).toMatchObject({ kind: 'refused' })
   })
 
   test('refuses whom no rule covers, and tells the log which certificate came', () => {
