@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { existsSync, openSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { readStartupFiles } from './client/startup-files.ts'
 import type { CommandLine } from './command-line.ts'
@@ -10,6 +9,7 @@ import { buildConfig } from './config/config.ts'
 import { ConfigError } from './config/config-error.ts'
 import { loadToml } from './config/load-toml.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
+import { version } from './config/version.ts'
 import { ControlSignals } from './control/control-signals.ts'
 import { EmbeddedPostgres } from './embedded/embedded-postgres.ts'
 import { EmbeddedPostgresError } from './embedded/embedded-postgres-error.ts'
@@ -40,7 +40,6 @@ async function main(parameters: readonly string[]): Promise<number> {
     return 0
   }
   if (line.command === 'version') {
-    const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
     console.log(`pooler ${version}`)
     return 0
   }

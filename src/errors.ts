@@ -15,6 +15,8 @@ export const SqlState = {
   DuplicatePreparedStatement: '42P05',
   InvalidSqlStatementName: '26000',
   InvalidParameterValue: '22023',
+  SyntaxError: '42601',
+  InsufficientPrivilege: '42501',
   ObjectNotInState: '55000',
   OutOfMemory: '53200',
   TooManyConnections: '53300',

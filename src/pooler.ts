@@ -1,10 +1,12 @@
+import { ConsoleSessions } from './admin/console-sessions.ts'
 import { loginClock } from './auth/login-clock.ts'
 import { LoginThrottle } from './auth/login-throttle.ts'
-import { readStartupFiles } from './client/startup-files.ts'
+import { readStartupFiles, type StartupFiles } from './client/startup-files.ts'
 import { buildConfig, type Config, type ConfigInput } from './config/config.ts'
 import { poolPolicy } from './config/pool-policy.ts'
 import { mergeForReload, type ReloadReport } from './config/reload.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
+import { withSetting } from './config/with-setting.ts'
 import { AuthSources } from './control/auth-sources.ts'
 import { DatabaseControl } from './control/database-control.ts'
 import { PoolFactory } from './control/pool-factory.ts'
@@ -14,8 +16,10 @@ import { drainClients } from './control/shutdown.ts'
 import { Suspension } from './control/suspension.ts'
 import { PoolerError, SqlState } from './errors.ts'
 import type { Logger } from './log.ts'
+import { StatsBook } from './metrics/stats-book.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
 import { ClientListeners } from './net/client-listeners.ts'
+import { ConnectionIds } from './net/connection-ids.ts'
 import { FlushQueue } from './net/flush-queue.ts'
 import { lookUpHost } from './net/look-up-host.ts'
 import { NodeTransport } from './net/node-transport.ts'
@@ -54,6 +58,7 @@ interface StartedParts {
   readonly multiplexer: Multiplexer
   readonly databases: DatabaseControl
   readonly suspension: Suspension
+  readonly consoles: ConsoleSessions
 }
 
 /** Where a configuration comes from, to be read again by reload(). */
@@ -76,6 +81,7 @@ export class Pooler implements PoolerControl {
   readonly #transport = new NodeTransport(this.#queue)
   readonly #registry = new StatementRegistry()
   readonly #janitor = new Janitor()
+  readonly #ids = new ConnectionIds()
   readonly #throttle = new LoginThrottle(NO_LIMITS, loginClock)
   readonly #factory: PoolFactory
   readonly #pools: PoolDirectory
@@ -99,6 +105,7 @@ export class Pooler implements PoolerControl {
       transport: this.#transport,
       queue: this.#queue,
       registry: this.#registry,
+      ids: this.#ids,
       budget: new LocalBudget(),
       lookup,
       log,
@@ -151,19 +158,24 @@ export class Pooler implements PoolerControl {
       registry: this.#registry,
       transport: this.#transport,
       queue: this.#queue,
+      ids: this.#ids,
       log: this.#log,
+      console: (client) => this.#started.consoles.open(client),
     })
+    const stats = new StatsBook(this.#pools, multiplexer, () => this.#config.pooler.stats_period)
     this.#parts = {
       tls,
       multiplexer,
       databases: new DatabaseControl(() => this.#config, this.#pools, multiplexer),
       suspension: new Suspension(multiplexer),
+      consoles: this.#createConsoles(multiplexer, stats),
     }
     await this.#listeners.open(config.pooler, (connection) => multiplexer.accept(connection))
     this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
     this.#janitor.add((nowMs) => this.#sources.tick(nowMs))
     this.#janitor.add(() => this.#factory.followHosts(this.#pools))
     this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
+    this.#janitor.add((nowMs) => this.#logStats(stats, nowMs))
     this.#openMinimum()
     this.#janitor.start()
   }
@@ -217,6 +229,12 @@ export class Pooler implements PoolerControl {
     return this.#started.databases.waitClose(database)
   }
 
+  async set(name: string, value: string): Promise<void> {
+    const { pooler } = this.#config
+    const changed = { ...this.#config, pooler: withSetting(pooler, name, value) }
+    this.#apply(changed, await readStartupFiles(changed))
+  }
+
   async shutdown(mode: ShutdownMode): Promise<void> {
     const listening = this.#listeners.close()
     if (mode !== 'immediate' && this.#parts !== null) {
@@ -241,6 +259,7 @@ export class Pooler implements PoolerControl {
     const listening = this.#listeners.close()
     this.#parts?.multiplexer.close(error)
     this.#parts?.multiplexer.disconnect(error)
+    this.#parts?.consoles.stop(error)
     this.#sources.stop(error)
     await Promise.all([...this.#pools].map((pool) => pool.stop(error)))
     await listening
@@ -254,15 +273,23 @@ export class Pooler implements PoolerControl {
   }
 
   async #reload(given: ConfigInput | undefined): Promise<ReloadReport> {
-    const { multiplexer, tls } = this.#started
     const written = given === undefined ? await this.#source?.load() : buildConfig(given)
     if (written === undefined)
       throw new PoolerError(SqlState.ConfigurationError, 'there is no configuration file to read again')
     const files = await readStartupFiles(written)
-    const before = this.#config
-    const { config, report } = mergeForReload(before, files.config)
-    this.#config = config
+    const { config, report } = mergeForReload(this.#config, files.config)
+    this.#apply(config, files)
     await this.#warnOfOpenFiles()
+    this.#log.info({ changed: report.changed }, 'configuration read again')
+    for (const setting of report.kept) this.#log.warn({ setting }, 'takes effect after a restart only')
+    return report
+  }
+
+  /** From here on `config` holds; `files` is what it names. */
+  #apply(config: Config, files: StartupFiles): void {
+    const { multiplexer, tls } = this.#started
+    const before = this.#config
+    this.#config = config
     this.#sources.load(config, files.userlist)
     this.#setThrottle()
     tls.replaceBy(files.tls)
@@ -270,9 +297,26 @@ export class Pooler implements PoolerControl {
     reloadPools(this.#pools, before, config)
     this.#openMinimum()
     if (before.pooler.log_level !== config.pooler.log_level) this.#log.level = config.pooler.log_level
-    this.#log.info({ changed: report.changed }, 'configuration read again')
-    for (const setting of report.kept) this.#log.warn({ setting }, 'takes effect after a restart only')
-    return report
+  }
+
+  #createConsoles(multiplexer: Multiplexer, stats: StatsBook): ConsoleSessions {
+    return new ConsoleSessions(
+      {
+        config: () => this.#config,
+        control: this,
+        pools: this.#pools,
+        multiplexer,
+        registry: this.#registry,
+        dns: this.#factory.dns,
+        stats,
+        log: this.#log,
+      },
+      this.#log,
+    )
+  }
+
+  #logStats(stats: StatsBook, nowMs: number): void {
+    if (stats.tick(nowMs) && this.#config.pooler.log_stats) this.#log.info(stats.line)
   }
 
   async #warnOfOpenFiles(): Promise<void> {

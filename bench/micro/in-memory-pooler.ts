@@ -7,6 +7,7 @@ import { buildConfig, findDatabase } from '../../src/config/config.ts'
 import { poolPolicy } from '../../src/config/pool-policy.ts'
 import { createLogger } from '../../src/log.ts'
 import { Multiplexer } from '../../src/multiplexer/multiplexer.ts'
+import { ConnectionIds } from '../../src/net/connection-ids.ts'
 import { FlushQueue } from '../../src/net/flush-queue.ts'
 import type { Connection, SocketHandler, Transport } from '../../src/net/transport.ts'
 import { LocalBudget } from '../../src/pool/local-budget.ts'
@@ -124,6 +125,7 @@ export class InMemoryPooler {
       registry,
       transport,
       queue: this.#queue,
+      ids: new ConnectionIds(),
       log,
     })
   }

@@ -2,7 +2,7 @@ import { ClientExchange, type ClientStep } from '../auth/client-exchange.ts'
 import type { LoginDecision } from '../auth/login-policy.ts'
 import type { PendingLogin } from '../auth/login-throttle.ts'
 import type { UserSecret } from '../auth/user-secret.ts'
-import { findDatabase } from '../config/config.ts'
+import { findDatabase, isConsole } from '../config/config.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import { encodeAuthenticationOk } from '../protocol/authentication.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
@@ -105,6 +105,11 @@ export class ClientAuthentication {
       case 'ok': {
         if (step.message !== undefined) client.send(step.message)
         client.send(encodeAuthenticationOk())
+        if (isConsole(client.database)) {
+          this.#pending.leave()
+          this.#context.console(client)
+          break
+        }
         const database = findDatabase(this.#context.config, client.database)
         if (database === undefined) {
           throw new PoolerError(SqlState.InvalidCatalogName, `database "${client.database}" does not exist`)

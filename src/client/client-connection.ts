@@ -3,7 +3,7 @@ import type { FlushQueue } from '../net/flush-queue.ts'
 import type { Connection, PeerCertificate, TlsSession } from '../net/transport.ts'
 import { PauseReason, Wire, type WireOwner } from '../net/wire.ts'
 import { encodePoolerError } from '../protocol/error-response.ts'
-import { Framer, type MessageHandler, type Verdict } from '../protocol/framer.ts'
+import { Framer, type MessageHandler, type MessageTable, type Verdict } from '../protocol/framer.ts'
 import type { ReplicationMode } from '../protocol/replication-mode.ts'
 import { ParameterSet } from '../server/parameter-set.ts'
 import { CLIENT_MESSAGES, LOGIN_MESSAGES, rejectClientMessage } from './client-messages.ts'
@@ -43,6 +43,8 @@ const MAX_HELD_BYTES = 64 * 1024
 export class ClientConnection implements WireOwner, MessageHandler {
   readonly wire: Wire
   readonly acceptedMs = Date.now()
+  /** For SHOW CLIENTS and KILL_CLIENT; given by whoever counts connections. */
+  id = 0
   framer: Framer
   state: ClientState = ClientState.Login
   handler: ClientHandler
@@ -63,6 +65,8 @@ export class ClientConnection implements WireOwner, MessageHandler {
   protocolMinor = 0
   /** The SQLSTATE of all errors of the pooler's own, where error_codes wants one for all. */
   errorCode: string | undefined = undefined
+  /** Told every error that the client is ended with. */
+  noteError: (error: PoolerError) => void = () => {}
   /** How it is encrypted, for logs and SHOW CLIENTS; null where it is not. */
   tls: TlsSession | null = null
 
@@ -91,11 +95,11 @@ export class ClientConnection implements WireOwner, MessageHandler {
     this.wire.append(buffer, start, end)
   }
 
-  /** From here on all messages of a logged-in client are understood. */
-  leaveLogin(): void {
+  /** From here on all messages of a logged-in client are understood, or those in `messages`. */
+  leaveLogin(messages: MessageTable = CLIENT_MESSAGES): void {
     const held = this.framer.takeHeld()
     this.framer.stop()
-    this.framer = new Framer(this, CLIENT_MESSAGES, rejectClientMessage)
+    this.framer = new Framer(this, messages, rejectClientMessage)
     if (held !== null) this.framer.keep(held)
   }
 
@@ -118,7 +122,10 @@ export class ClientConnection implements WireOwner, MessageHandler {
     if (this.state === ClientState.Closed) return
     this.state = ClientState.Closed
     this.framer.stop()
-    if (error !== undefined) this.send(encodePoolerError(error, this.errorCode))
+    if (error !== undefined) {
+      this.noteError(error)
+      this.send(encodePoolerError(error, this.errorCode))
+    }
     this.wire.close()
     this.handler.onClientClosed(reason)
   }

@@ -24,6 +24,11 @@ export interface ClientLoginContext {
   refused(client: ClientConnection, error: PoolerError): void
   /** The client is who it says and its database is known: it gets a session. Throws PoolerError if it cannot. */
   authenticated(client: ClientConnection, database: DatabaseConfig): void
+  /**
+   * The client is who it says and asked for the admin console. Throws PoolerError 42501 if it may not use it, 3D000 where
+   * there is none.
+   */
+  console(client: ClientConnection): void
   /** The client is gone before that. */
   closed(client: ClientConnection, reason: string): void
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert'
 import type { PendingLogin } from '../auth/login-throttle.ts'
+import { isConsole } from '../config/config.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import { POSTGRESQL_ALPN } from '../net/tls-context.ts'
 import type { TlsSession } from '../net/transport.ts'
@@ -203,7 +204,8 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     if (message.minor > PROTOCOL_MINOR || message.protocolOptions.length > 0) {
       client.send(encodeNegotiateProtocolVersion(client.protocolMinor, message.protocolOptions))
     }
-    this.#context.checkRoom()
+    // Whoever looks after the pooler gets in when it is full, too.
+    if (!isConsole(client.database)) this.#context.checkRoom()
     assert(this.#pending !== null, 'a connection that is one too many says nothing more')
     const refuse = (error: PoolerError): void => this.#refuse(error)
     this.#authentication = new ClientAuthentication(this.#context, client, this.#pending, refuse)

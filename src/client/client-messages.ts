@@ -15,6 +15,9 @@ const BIND_HEAD_BYTES = 4096
 /** Within this a DEALLOCATE or SET LOCAL is recognised. */
 const QUERY_HEAD_BYTES = 256
 
+/** No command of the console is longer. */
+export const CONSOLE_HEAD_BYTES = 4096
+
 /** What a client may send before it is authenticated. */
 export const LOGIN_MESSAGES = new MessageTable().whole([F.Password], MAX_LOGIN_BYTES)
 
@@ -27,6 +30,12 @@ export const CLIENT_MESSAGES = new MessageTable()
   .header([F.Sync, F.Flush, F.CopyDone, F.CopyFail, F.Terminate], MAX_SMALL_BYTES)
   .whole([F.Describe, F.Execute, F.Close], MAX_SMALL_BYTES)
   .whole([F.Parse], MAX_PARSE_BYTES)
+
+/** What a client of the admin console may send: short commands, whole. */
+export const CONSOLE_MESSAGES = new MessageTable()
+  .head([F.Query, F.Parse], CONSOLE_HEAD_BYTES, MAX_LARGE_BYTES)
+  .whole([F.Bind, F.Describe, F.Execute, F.Close], MAX_SMALL_BYTES)
+  .header([F.Sync, F.Flush, F.Terminate], MAX_SMALL_BYTES)
 
 /** PostgreSQL's own words for a message that may not be; all of them end the connection. */
 export function rejectClientMessage(type: number, total: number): PoolerError {

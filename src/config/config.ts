@@ -36,8 +36,8 @@ export interface Config {
 /** A configuration as a plain object of the same shape as the TOML file. */
 export interface ConfigInput {
   readonly pooler?: WrittenSettings<'pooler'>
-  readonly databases?: { readonly [name: string]: WrittenSettings<'database'> }
-  readonly users?: { readonly [name: string]: WrittenSettings<'user'> }
+  readonly databases?: { readonly [name: string]: WrittenSettings<'database'> | undefined }
+  readonly users?: { readonly [name: string]: WrittenSettings<'user'> | undefined }
 }
 
 /** Where a configuration came from: its name in problems, and the folder that relative paths start at. */
@@ -105,6 +105,7 @@ export function readConfig(input: unknown, { file, folder }: ConfigOrigin): Conf
 
 function* namedTables(section: string, value: object, report: Report): Generator<[string, object]> {
   for (const [name, written] of Object.entries(value)) {
+    if (written === undefined) continue
     // The wire protocol carries names as strings that end at the first zero byte.
     if (name === '' || name.includes('\0')) report([section, name], 'expected a name without zero bytes')
     else if (!isTable(written)) report([section, name], expectedTable(section))
@@ -145,6 +146,11 @@ function unknownSection(name: string): string {
 /** A path as TOML writes it: parts that are not bare keys are quoted. */
 function keyPath(path: readonly string[]): string {
   return path.map((part) => (/^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part))).join('.')
+}
+
+/** True for the names of the admin console. */
+export function isConsole(database: string): boolean {
+  return ReservedNames.has(database)
 }
 
 /**

@@ -3,6 +3,7 @@
  * example file and the console's SHOW CONFIG read from it. Names, defaults and meanings are PgBouncer's
  * (its configuration reference, by the same names) except where a doc line says otherwise.
  */
+import { adminSettings } from './admin-settings.ts'
 import { authQuerySettings } from './auth-query-settings.ts'
 import { authSettings } from './auth-settings.ts'
 import { clientSettings } from './client-settings.ts'
@@ -25,6 +26,7 @@ export const settings = {
   ...tlsSettings,
   ...poolSettings,
   ...timeoutSettings,
+  ...adminSettings,
   log_level: {
     type: 'enum',
     reloadable: true,

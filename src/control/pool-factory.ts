@@ -5,6 +5,7 @@ import { type Config, type DatabaseConfig, findDatabase } from '../config/config
 import { poolPolicy } from '../config/pool-policy.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import type { ConnectionIds } from '../net/connection-ids.ts'
 import { DnsCache } from '../net/dns-cache.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { lookUpHost } from '../net/look-up-host.ts'
@@ -27,6 +28,7 @@ export interface PoolFactoryParts {
   readonly transport: Transport
   readonly queue: FlushQueue
   readonly registry: StatementRegistry
+  readonly ids: ConnectionIds
   readonly budget: ConnectionBudget
   /** Finds the addresses of a host. */
   readonly lookup: typeof lookUpHost
@@ -42,7 +44,8 @@ export class PoolFactory {
   /** By their text: made once, so that derived keys are kept. They learn from no client. */
   readonly #secrets = new Map<string, UserSecret>()
 
-  readonly #dns: DnsCache
+  /** What is known of names. */
+  readonly dns: DnsCache
   readonly #backOff: HostBackOff
   readonly #hostLists = new WeakMap<ServerPool, HostList>()
 
@@ -50,7 +53,7 @@ export class PoolFactory {
     this.#parts = parts
     const settings = (): Config['pooler'] => parts.config().pooler
     this.#backOff = new HostBackOff(() => settings().server_login_retry)
-    this.#dns = new DnsCache({
+    this.dns = new DnsCache({
       lookup: parts.lookup,
       ttls: () => ({ answerMs: settings().dns_max_ttl, failureMs: settings().dns_nxdomain_ttl }),
       log: parts.log,
@@ -99,13 +102,13 @@ export class PoolFactory {
     }
   }
 
-  #open(
+  async #open(
     hosts: HostList,
     target: Omit<ServerTarget, 'endpoint' | 'connectTimeoutMs'>,
     signal: AbortSignal,
   ): Promise<ServerConnection> {
     const { config, transport, queue, registry, log } = this.#parts
-    return openAtSomeHost({
+    const server = await openAtSomeHost({
       hosts,
       open: (endpoint, connectTimeoutMs) =>
         openServer({ ...target, endpoint, connectTimeoutMs }, transport, queue, registry, signal),
@@ -113,6 +116,8 @@ export class PoolFactory {
       signal,
       log,
     })
+    server.id = this.#parts.ids.next()
+    return server
   }
 
   /** The hosts of a database, as the newest configuration has them. */
@@ -120,7 +125,7 @@ export class PoolFactory {
     return new HostList({
       places: () => findDatabase(this.#parts.config(), database.name) ?? database,
       tls: () => this.#parts.tls().server(database.name),
-      dns: this.#dns,
+      dns: this.dns,
       backOff: this.#backOff,
     })
   }

@@ -36,6 +36,11 @@ export interface PoolerControl {
    */
   reload(): Promise<ReloadReport>
   /**
+   * Changes one setting of [pooler] until the next reload(). Rejects with a PoolerError for an unknown setting, a value
+   * that it does not take, or one that needs a restart.
+   */
+  set(name: string, value: string): Promise<void>
+  /**
    * Ends the pooler in order; see the setting shutdown_timeout. A second call may ask for a quicker end, which takes
    * the place of the first. Resolves when everything is closed.
    */

@@ -70,7 +70,7 @@ export function startDeparture(session: Session, server: ServerConnection): void
   const { tracker } = server
   session.bytesAtLeaving = server.wire.bytesReceived
   // Its socket may be full for ever; the server is to be read to its end.
-  server.wire.resume(PauseReason.PeerCongested)
+  server.wire.resume(PauseReason.PeerCongested | PauseReason.Suspended)
   if (session.client.framer.midMessage) {
     server.close(new PoolerError(SqlState.ConnectionFailure, 'client left in the middle of a message'))
     return

@@ -45,6 +45,10 @@ export function fromClient(
   if (session.canceled) return answerCanceled(session, type)
   if (session.skipToSync && type !== FrontendType.Sync) return Verdict.Drop
   const verdict = handle(session, type, total, buffer, start, end)
+  if (verdict !== Verdict.Hold) {
+    if (type === FrontendType.Parse) session.pool.stats.clientParses += 1
+    else if (type === FrontendType.Bind) session.pool.stats.binds += 1
+  }
   const { recorder } = session
   if (recorder.recording && verdict !== Verdict.Hold) record(session, type, total, buffer, start, end)
   return verdict

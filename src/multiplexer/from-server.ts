@@ -14,6 +14,8 @@ import { noteParameter, parametersApplied, restoreStartupValues } from './sessio
 import { emitSynthesised, settle } from './settle.ts'
 import { continueWelcome } from './welcome.ts'
 
+const MICROS_PER_MS = 1000
+
 /**
  * What becomes of one message of a leased server: forwarded, or swallowed because the pooler had asked for
  * it; and what it says about the session: replies no longer owed, transaction status, parameters.
@@ -290,13 +292,25 @@ function afterReady(session: Session, server: ServerConnection): void {
   if (draining !== null) failClient(session, draining)
 }
 
-/** Sets the clocks of the timeouts: a batch is answered, and the next one, if it has been sent, begins now. */
+/**
+ * A batch is answered, and the next one, if it has been sent, begins now: sets the clocks of the timeouts and counts.
+ * As with PgBouncer, a pipeline counts as one query and one transaction.
+ */
 function noteAnswered(session: Session, server: ServerConnection): void {
   const nowMs = Date.now()
-  const nextSinceMs = server.tracker.length > 0 ? nowMs : 0
+  const isLast = server.tracker.length === 0
+  const nextSinceMs = isLast ? 0 : nowMs
+  const { stats } = session.pool
+  // The wait for a server is counted by itself.
+  const startedMs = Math.max(session.requestSinceMs, session.leasedAtMs)
+  stats.queryMicros += (nowMs - startedMs) * MICROS_PER_MS
+  if (isLast) stats.queries += 1
   session.answeredAtMs = nowMs
   session.requestSinceMs = nextSinceMs
-  if (server.transactionStatus === TransactionStatus.Idle) session.transactionSinceMs = nextSinceMs
+  if (server.transactionStatus !== TransactionStatus.Idle) return
+  stats.transactionMicros += (nowMs - session.transactionSinceMs) * MICROS_PER_MS
+  if (isLast) stats.transactions += 1
+  session.transactionSinceMs = nextSinceMs
 }
 
 /** Notifications are for the client that listens, not for whoever has its server now. */

@@ -32,6 +32,8 @@ export function leaseServer(session: Session): ServerConnection | null {
 export function takeServer(session: Session, server: ServerConnection): void {
   server.handler = session.events
   session.server = server
+  session.leasedAtMs = Date.now()
+  session.pool.stats.serverAssignments += 1
   if (session.phase === SessionPhase.Welcome) {
     // Not the server's current values, which are those of the client before.
     session.client.parameters = server.defaults.sharedWith(session.client.startupParameters)

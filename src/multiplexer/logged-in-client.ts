@@ -8,4 +8,6 @@ export interface LoggedInClient {
   readonly pool: ServerPool
   /** The one that it has at the moment. */
   readonly server: ServerConnection | null
+  /** When what the server is to answer now was asked for; 0 = nothing is, absent where that is not followed. */
+  readonly requestSinceMs?: number
 }

@@ -8,6 +8,7 @@ import type { Config, DatabaseConfig } from '../config/config.ts'
 import { sessionLimits } from '../config/session-limits.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import type { ConnectionIds } from '../net/connection-ids.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { TlsDirectory } from '../net/tls-directory.ts'
 import type { Connection, Transport } from '../net/transport.ts'
@@ -21,6 +22,7 @@ import type { ServerConnection } from '../server/server-connection.ts'
 import { type CancelKey, CancelKeys } from './cancel-keys.ts'
 import { ClientLimits } from './client-limits.ts'
 import { failClient } from './departure.ts'
+import { ErrorCounts } from './error-counts.ts'
 import { KnownParameters } from './known-parameters.ts'
 import { isBetweenTransactions } from './leasing.ts'
 import type { LoggedInClient } from './logged-in-client.ts'
@@ -43,7 +45,10 @@ export interface MultiplexerParts extends MultiplexerSettings {
   readonly registry: StatementRegistry
   readonly transport: Transport
   readonly queue: FlushQueue
+  readonly ids: ConnectionIds
   readonly log: Logger
+  /** Opens the admin console for a client that has shown who it is. Throws PoolerError if it may not use it. */
+  readonly console?: (client: ClientConnection) => void
 }
 
 /** More CancelRequests than this for one server at a time are ignored: they all mean the same query. */
@@ -58,6 +63,9 @@ export class Multiplexer implements SessionContext, ReplicationContext {
   readonly knownParameters = new KnownParameters()
   readonly rewriter = new NameRewriter()
   readonly log: Logger
+  /** What clients were told at their end. */
+  readonly errors = new ErrorCounts()
+  readonly #noteError = (error: PoolerError): void => this.errors.note(error)
   /** Why clients are disconnected once they are in no transaction, and nobody logs in any more; null = served. */
   draining: PoolerError | null = null
   /** SUSPEND: clients are not read, also those that log in now. */
@@ -97,6 +105,11 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     return this.#replications.keys()
   }
 
+  /** All logged-in clients. */
+  get clients(): LoggedInClient[] {
+    return [...this.#sessions.keys(), ...this.#replications]
+  }
+
   get resetQuery(): string {
     return this.#settings.config.pooler.server_reset_query
   }
@@ -119,6 +132,8 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     }
     const login = new ClientLogin(this.#loginContext)
     const client = new ClientConnection(connection, queue, login)
+    client.id = this.#parts.ids.next()
+    client.noteError = this.#noteError
     if (error_codes === 'pgbouncer') client.errorCode = SqlState.ProtocolViolation
     this.#logins.add(client)
     login.start(client)
@@ -187,6 +202,9 @@ export class Multiplexer implements SessionContext, ReplicationContext {
 
   ended(session: Session | ReplicationSession, reason: string): void {
     const { client, pool } = session
+    const { stats } = pool
+    stats.received += client.wire.bytesReceived
+    stats.sent += client.wire.bytesSent
     if (session instanceof Session) this.#sessions.delete(session)
     else this.#replications.delete(session)
     this.#cancelKeys.remove(session)
@@ -209,6 +227,7 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     client.leaveLogin()
     if (this.suspended) client.wire.pause(PauseReason.Suspended)
     const pool = pools.get(database.name, database.user ?? client.user)
+    pool.stats.clientLogins += 1
     const { user, replication } = client
     const kind = replication === 'none' ? {} : { replication }
     log.info({ client: client.wire.peer, database: database.name, user, ...kind }, 'client connected')
@@ -223,6 +242,15 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     const handler = new SessionHandler(new Session(client, pool, limits, tracksStatements, this))
     this.#sessions.set(handler.session, handler)
     handler.start()
+  }
+
+  #openConsole(client: ClientConnection): void {
+    const open = this.#parts.console
+    if (open === undefined)
+      throw new PoolerError(SqlState.InvalidCatalogName, `database "${client.database}" does not exist`)
+    open(client)
+    this.#logins.delete(client)
+    this.#conditions.check()
   }
 
   async #cancel(processId: number, secret: Buffer): Promise<void> {
@@ -266,6 +294,7 @@ export class Multiplexer implements SessionContext, ReplicationContext {
         this.log.warn({ client: wire.peer, user, database, reason: message, why }, 'login refused')
       },
       authenticated: (client, database) => this.#startSession(client, database),
+      console: (client) => this.#openConsole(client),
       closed: (client, reason) => {
         this.#logins.delete(client)
         this.log.debug({ client: client.wire.peer, user: client.user, reason }, 'login ended')

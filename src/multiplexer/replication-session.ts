@@ -67,7 +67,7 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
     const { client, pool } = this
     client.handler = this
     pool.sessions += 1
-    const { outage } = pool
+    const { outage } = pool.supply
     if (outage === null) pool.dedicate(this)
     else client.fail(outage)
   }

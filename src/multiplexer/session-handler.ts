@@ -14,6 +14,7 @@ import { checkTimeouts } from './session-timeouts.ts'
 import { undo } from './settle.ts'
 import { continueWelcome, startWelcome, welcomeRefused } from './welcome.ts'
 
+const MICROS_PER_MS = 1000
 /** More owed replies than this: the client is not read until the server has answered half of them. */
 const MAX_OWED = 32_768
 
@@ -71,6 +72,8 @@ export class SessionHandler implements SessionEvents {
     session.waiting = false
     session.notified = false
     takeServer(session, server)
+    if (session.requestSinceMs > 0)
+      session.pool.stats.waitMicros += (session.leasedAtMs - session.requestSinceMs) * MICROS_PER_MS
     if (session.phase === SessionPhase.Welcome) {
       continueWelcome(session, server)
       return

@@ -99,6 +99,8 @@ export class Session {
   terminated = false
   /** When what the server is to answer now was asked for, the wait for a server included; 0 = nothing is asked. */
   requestSinceMs = 0
+  /** When the server was leased that it has now. */
+  leasedAtMs = 0
   /** When the transaction began; 0 = there is none. */
   transactionSinceMs = 0
   /** When the last answer was complete: since then the client does nothing, unless it has asked for more. */

@@ -14,9 +14,9 @@ import { type Session, SessionPhase } from './session.ts'
 export function startWelcome(session: Session): void {
   const { client, pool } = session
   // Without a server nobody knows whether PostgreSQL still reports what it did; while it cannot be asked, that must do.
-  const isCurrent = pool.size > 0 || pool.paused || pool.outage !== null
+  const isCurrent = pool.size > 0 || pool.paused || pool.supply.outage !== null
   if (isCurrent && welcomeFromMemory(session)) return
-  const { outage } = pool
+  const { outage } = pool.supply
   if (outage !== null) {
     client.fail(outage)
     return

@@ -57,6 +57,15 @@ export class DnsCache {
     return addresses.length > 0 ? addresses : undefined
   }
 
+  /** Everything that was asked, for SHOW DNS_HOSTS; `ttlMs` is how long the answer is still good. */
+  *[Symbol.iterator](): Generator<{ name: string; ttlMs: number; addresses: readonly string[] }> {
+    const { answerMs, failureMs } = this.#options.ttls()
+    for (const [name, { addresses, failure, settledMs }] of this.#entries) {
+      const lifeMs = failure === null ? answerMs : failureMs
+      yield { name, addresses, ttlMs: Math.max(0, settledMs + lifeMs - Date.now()) }
+    }
+  }
+
   /** Asks again if the answer is too old; `known` tells what has come of it. */
   refresh(name: string): void {
     const entry = this.#entryOf(name)

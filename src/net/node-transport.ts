@@ -149,6 +149,14 @@ class NodeConnection implements Connection {
     this.#queue = queue
   }
 
+  get localAddress(): string {
+    return this.#socket.localAddress ?? ''
+  }
+
+  get localPort(): number {
+    return this.#socket.localPort ?? 0
+  }
+
   get pendingBytes(): number {
     return this.#socket.writableLength
   }

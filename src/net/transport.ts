@@ -45,6 +45,9 @@ export interface Connection {
   /** Address of the peer for logs; empty for unix sockets. */
   readonly remoteAddress: string
   readonly remotePort: number
+  /** This end; absent where nobody needs to know. */
+  readonly localAddress?: string
+  readonly localPort?: number
   /** The number of its file descriptor, where the runtime tells it. */
   readonly descriptor?: number | undefined
 }

@@ -68,6 +68,19 @@ export class Wire implements SocketHandler {
     return remoteAddress === '' ? 'unix' : `${remoteAddress}:${remotePort}`
   }
 
+  get remotePort(): number {
+    return this.#connection.remotePort
+  }
+
+  /** This end of the connection; empty where there is none to tell. */
+  get localAddress(): string {
+    return this.#connection.localAddress ?? ''
+  }
+
+  get localPort(): number {
+    return this.#connection.localPort ?? 0
+  }
+
   get remoteAddress(): string {
     return this.#connection.remoteAddress
   }

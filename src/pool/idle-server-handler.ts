@@ -13,12 +13,13 @@ import { ServerState } from '../server/server-state.ts'
 export class IdleServerHandler implements ServerHandler {
   readonly #pool: string
   readonly #log: Logger
-  readonly #closed: (server: ServerConnection, error: PoolerError) => void
+  readonly #owner: Pick<ServerHandler, 'onServerClosed'>
 
-  constructor(pool: string, log: Logger, closed: (server: ServerConnection, error: PoolerError) => void) {
+  /** `owner` is told when one of them is gone. */
+  constructor(pool: string, log: Logger, owner: Pick<ServerHandler, 'onServerClosed'>) {
     this.#pool = pool
     this.#log = log
-    this.#closed = closed
+    this.#owner = owner
   }
 
   /**
@@ -94,7 +95,7 @@ export class IdleServerHandler implements ServerHandler {
   onServerCongestion(): void {}
 
   onServerClosed(server: ServerConnection, error: PoolerError): void {
-    this.#closed(server, error)
+    this.#owner.onServerClosed(server, error)
   }
 }
 

@@ -23,6 +23,7 @@ export class IdleServers {
   }
 
   put(server: ServerConnection): void {
+    server.hasIdled = true
     this.#warm.push(server)
   }
 

@@ -19,6 +19,11 @@ export class LocalBudget implements ConnectionBudget {
     return this.#waiting.size > 0
   }
 
+  /** All places have been given back: what must be true when nobody has a connection. */
+  get isUnused(): boolean {
+    return this.#databases.size === 0 && this.#users.size === 0
+  }
+
   exhausted({ database, user, policy }: BudgetMember): SharedLimit | null {
     if ((this.#databases.get(database) ?? 0) >= policy.maxDatabaseConnections) return 'max_db_connections'
     if ((this.#users.get(user) ?? 0) >= policy.maxUserConnections) return 'max_user_connections'

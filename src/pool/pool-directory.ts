@@ -1,4 +1,5 @@
 import { PoolerError, SqlState } from '../errors.ts'
+import { DatabaseStats } from './database-stats.ts'
 import type { ServerPool } from './server-pool.ts'
 
 /** A pool whose servers clients have used is kept for so long: they come back, perhaps while PostgreSQL is down. */
@@ -16,6 +17,8 @@ export class PoolDirectory {
   readonly #disabled = new Set<string>()
   readonly #paused = new Set<string>()
   #allPaused = false
+  /** By database, for ever: counters never go back, whatever becomes of pools. */
+  readonly #stats = new Map<string, DatabaseStats>()
 
   constructor(create: (database: string, user: string) => ServerPool) {
     this.#create = create
@@ -27,10 +30,16 @@ export class PoolDirectory {
     let pool = this.#pools.get(key)
     if (pool === undefined) {
       pool = this.#create(database, user)
+      pool.stats = this.#statsOf(database)
       if (this.isPaused(database)) pool.pause()
       this.#pools.set(key, pool)
     }
     return pool
+  }
+
+  /** What has been done in each database that ever had a pool. */
+  get stats(): ReadonlyMap<string, DatabaseStats> {
+    return this.#stats
   }
 
   /** The pools of one database, or all. */
@@ -93,6 +102,15 @@ export class PoolDirectory {
       if (!isRetired) this.#pools.delete(keyOf(pool.database, pool.user))
       void pool.stop(new PoolerError(SqlState.AdminShutdown, 'pool is not used any more'))
     }
+  }
+
+  #statsOf(database: string): DatabaseStats {
+    let stats = this.#stats.get(database)
+    if (stats === undefined) {
+      stats = new DatabaseStats()
+      this.#stats.set(database, stats)
+    }
+    return stats
   }
 
   /** Whoever makes up names for "*" has no pool that was ever of use. */

@@ -12,9 +12,12 @@ export class ServerChecks {
     return this.#checks.size
   }
 
-  /** A server that was not used for server_check_delay is asked before its next lease. */
-  isDue({ idleSinceMs }: ServerConnection, { checkQuery, checkDelayMs }: PoolPolicy): boolean {
-    return checkQuery !== undefined && Date.now() - idleSinceMs >= checkDelayMs
+  /**
+   * A server that was not used for server_check_delay is asked before its next lease. One that has just logged in is
+   * not: a check that always fails would open connections for ever.
+   */
+  isDue({ idleSinceMs, hasIdled }: ServerConnection, { checkQuery, checkDelayMs }: PoolPolicy): boolean {
+    return hasIdled && checkQuery !== undefined && Date.now() - idleSinceMs >= checkDelayMs
   }
 
   start(server: ServerConnection, { checkQuery = '' }: PoolPolicy, owner: CheckOwner): void {

@@ -6,6 +6,7 @@ import type { ServerConnection } from '../server/server-connection.ts'
 import { ServerState } from '../server/server-state.ts'
 import { Conditions } from './conditions.ts'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
+import { DatabaseStats } from './database-stats.ts'
 import { DedicatedServers } from './dedicated-servers.ts'
 import { IdleServerHandler } from './idle-server-handler.ts'
 import { IdleServers } from './idle-servers.ts'
@@ -38,9 +39,11 @@ export interface ServerPoolOptions {
 export class ServerPool implements BudgetMember {
   readonly database: string
   readonly user: string
+  readonly #name: string
   readonly #log: Logger
   readonly #budget: ConnectionBudget
-  readonly #supply: ServerSupply
+  /** Which connections exist, and why there are no more. */
+  readonly supply: ServerSupply
   readonly #idleHandler: IdleServerHandler
   readonly #idle: IdleServers
   readonly #dedicated: DedicatedServers
@@ -53,23 +56,25 @@ export class ServerPool implements BudgetMember {
   readonly generation = new PoolGeneration()
   /** Why its clients are disconnected once they are in no transaction; null = they are served. */
   ending: PoolerError | null = null
+  /** What its clients have done; shared with the other pools of the database. */
+  stats = new DatabaseStats()
   /** Sessions that belong to it, with a server or without; when the last of them ended. */
   sessions = 0
   usedAtMs = Date.now()
   /** Set by pause(), resume() and kill() alone. */
   paused = false
-  #policy: PoolPolicy
+  /** Set by configure() alone. */
+  policy: PoolPolicy
   #stopping = false
 
   constructor({ database, user, policy, budget, open, log }: ServerPoolOptions) {
     this.database = database
     this.user = user
-    this.#policy = policy
+    this.#name = `${database}/${user}`
+    this.policy = policy
     this.#budget = budget
     this.#log = log
-    this.#idleHandler = new IdleServerHandler(this.#name, log, (server, error) =>
-      this.onServerClosed(server, error),
-    )
+    this.#idleHandler = new IdleServerHandler(this.#name, log, this)
     this.#refusals = new Refusals(this, this.#waiters, log)
     const owner = {
       name: this.#name,
@@ -77,7 +82,7 @@ export class ServerPool implements BudgetMember {
       budget,
       log,
       waiters: this.#waiters,
-      policy: () => this.#policy,
+      policy: () => this.policy,
       tested: () => this.tested,
       wanted: () => !this.paused && !this.#stopping,
       open: (signal: AbortSignal, startup?: StartupParameters) => this.#open(open(signal, startup), startup),
@@ -87,39 +92,32 @@ export class ServerPool implements BudgetMember {
       give: (server: ServerConnection) => this.#give(server),
       serveWaiters: () => this.#serveWaiters(),
       failed: (error: PoolerError, goesBy: boolean) => {
-        if (!this.#stopping && this.#supply.returning === 0) this.#refusals.refuseAfter(error, goesBy)
+        if (!this.#stopping && this.supply.returning === 0) this.#refusals.refuseAfter(error, goesBy)
       },
     }
-    this.#supply = new ServerSupply(owner)
-    this.#idle = new IdleServers(this.#supply)
-    this.#dedicated = new DedicatedServers(owner, this.#supply, this.#idle)
+    this.supply = new ServerSupply(owner)
+    this.#idle = new IdleServers(this.supply)
+    this.#dedicated = new DedicatedServers(owner, this.supply, this.#idle)
   }
 
-  /** Servers that are leased at the moment. */
   get activeCount(): number {
     return this.#active.size
   }
 
-  /** Connections that exist, used or not. */
   get size(): number {
-    return this.#supply.established
+    return this.supply.established
   }
 
   get waiting(): number {
     return this.#waiters.length
   }
 
-  /** Servers that are asked server_check_query. */
   get tested(): number {
     return this.#checks.size
   }
 
-  get policy(): PoolPolicy {
-    return this.#policy
-  }
-
   get opening(): number {
-    return this.#supply.opening
+    return this.supply.opening
   }
 
   /** Since when its longest waiter waits for more than a RESUME; Infinity without one. */
@@ -128,17 +126,12 @@ export class ServerPool implements BudgetMember {
   }
 
   get spare(): ServerConnection | undefined {
-    return this.size > this.#policy.minSize ? this.#idle.coldest : undefined
+    return this.size > this.policy.minSize ? this.#idle.coldest : undefined
   }
 
   /** Nobody would miss it. */
   get isForgettable(): boolean {
-    return this.sessions === 0 && this.waiting === 0 && this.#supply.isEmpty && this.#policy.minSize === 0
-  }
-
-  /** Why there is no server now and will be none before the next attempt; null while there is hope. */
-  get outage(): PoolerError | null {
-    return this.#supply.outage
+    return this.sessions === 0 && this.waiting === 0 && this.supply.isEmpty && this.policy.minSize === 0
   }
 
   /**
@@ -146,10 +139,10 @@ export class ServerPool implements BudgetMember {
    * The lessee becomes the server's handler in the call that gives it the server.
    */
   lease(lessee: Lessee): ServerConnection | undefined {
-    const server = this.#idle.take(this.#policy.roundRobin)
+    const server = this.#idle.take(this.policy.roundRobin)
     if (server !== undefined) {
-      if (!this.#checks.isDue(server, this.#policy)) return this.#give(server)
-      this.#checks.start(server, this.#policy, this)
+      if (!this.#checks.isDue(server, this.policy)) return this.#give(server)
+      this.#checks.start(server, this.policy, this)
     }
     this.#waiters.push(lessee, Date.now())
     this.#serveWaiters()
@@ -186,20 +179,20 @@ export class ServerPool implements BudgetMember {
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
-    this.#refusals.refuseLate(nowMs, this.#supply.failure)
+    this.#refusals.refuseLate(nowMs, this.supply.failure)
     this.#idle.park(nowMs)
-    this.#checks.tick(nowMs, this.#policy)
-    if (!this.paused && !this.#stopping) this.#supply.tick(nowMs)
+    this.#checks.tick(nowMs, this.policy)
+    if (!this.paused && !this.#stopping) this.supply.tick(nowMs)
     this.#serveWaiters()
     // The reserve is not needed any more, or a reload has made the pool smaller.
-    const surplus = this.size > this.#policy.size && this.waiting === 0 ? this.#idle.coldest : undefined
+    const surplus = this.size > this.policy.size && this.waiting === 0 ? this.#idle.coldest : undefined
     if (surplus !== undefined) this.#retire(surplus, 'more connections than pool_size')
     this.#conditions.check()
   }
 
   /** A reload: other limits and times from now on. Connections beyond a smaller limit go as they fall idle. */
   configure(policy: PoolPolicy): void {
-    this.#policy = policy
+    this.policy = policy
     this.#serveWaiters()
   }
 
@@ -212,20 +205,20 @@ export class ServerPool implements BudgetMember {
 
   resume(): void {
     this.paused = false
-    this.#supply.retryNow()
+    this.supply.retryNow()
     this.#serveWaiters()
   }
 
   /** Paused, and every server closed at once, in use or not: KILL. */
   kill(error: PoolerError): void {
     this.paused = true
-    for (const server of [...this.#supply.servers]) server.close(error)
+    for (const server of [...this.supply.servers]) server.close(error)
   }
 
   /** Another generation: idle servers are closed now, those in use as they come back. RECONNECT, changed settings. */
   renew(reason: string): void {
     this.generation.next(reason)
-    this.#supply.retryNow()
+    this.supply.retryNow()
     for (const server of this.#idle.all) this.#retire(server, reason)
     this.#serveWaiters()
   }
@@ -237,7 +230,7 @@ export class ServerPool implements BudgetMember {
 
   /** Some server of an earlier generation is still in use. */
   get isRenewing(): boolean {
-    return [...this.#supply.servers].some((server) => this.generation.retireReason(server) !== null)
+    return [...this.supply.servers].some((server) => this.generation.retireReason(server) !== null)
   }
 
   /** Resolves when `condition` holds, which is looked at whenever a server goes and at each tick. */
@@ -249,9 +242,9 @@ export class ServerPool implements BudgetMember {
   async stop(error: PoolerError): Promise<void> {
     this.#stopping = true
     this.#refusals.refuseAll(error)
-    for (const server of [...this.#supply.servers]) server.close(error)
+    for (const server of [...this.supply.servers]) server.close(error)
     this.#budget.leave(this)
-    await this.#supply.stop()
+    await this.supply.stop()
   }
 
   giveUp(server: ServerConnection): void {
@@ -268,16 +261,13 @@ export class ServerPool implements BudgetMember {
       { pool: this.#name, serverPid: server.processId, sqlState: error.sqlState, reason: error.message },
       'server connection closed',
     )
+    this.stats.serverParses += server.tracker.parses
     this.#active.delete(server)
     this.#checks.remove(server)
     this.#idle.remove(server)
-    this.#supply.forget(server)
+    this.supply.forget(server)
     this.#serveWaiters()
     this.#conditions.check()
-  }
-
-  get #name(): string {
-    return `${this.database}/${this.user}`
   }
 
   #give(server: ServerConnection): ServerConnection {
@@ -326,8 +316,8 @@ export class ServerPool implements BudgetMember {
 
   /** A connection was opened, or comes out of the parked ones. */
   #supplied(server: ServerConnection): void {
-    const due = this.waiting > 0 && this.#checks.isDue(server, this.#policy)
-    if (due && this.#retireReason(server) === null) this.#checks.start(server, this.#policy, this)
+    const due = this.waiting > 0 && this.#checks.isDue(server, this.policy)
+    if (due && this.#retireReason(server) === null) this.#checks.start(server, this.policy, this)
     else this.#offer(server)
     this.#serveWaiters()
   }
@@ -335,21 +325,21 @@ export class ServerPool implements BudgetMember {
   #serveWaiters(): void {
     if (this.#stopping || this.paused || this.waiting === 0) return
     const waiting = this.#dedicated.serve()
-    this.#supply.serve(Math.max(0, waiting - this.#checks.size), this.#waiters.oldestSinceMs)
+    this.supply.serve(Math.max(0, waiting - this.#checks.size), this.#waiters.oldestSinceMs)
   }
 
   /** Why a server must not be leased any more; null = it may. */
   #retireReason(server: ServerConnection): string | null {
     if (this.paused) return 'pause'
     if (this.#stopping) return 'pooler is shutting down'
-    return this.generation.retireReason(server) ?? usedUpReason(server, this.#policy, Date.now())
+    return this.generation.retireReason(server) ?? usedUpReason(server, this.policy, Date.now())
   }
 
   /** Closes a server that owes nothing. One that was in use until its time was up gets a successor. */
   #retire(server: ServerConnection, reason: string): void {
     const succeeds =
-      reason === 'server_lifetime' && this.waiting === 0 && wantsReplacement(server, this.#policy, Date.now())
+      reason === 'server_lifetime' && this.waiting === 0 && wantsReplacement(server, this.policy, Date.now())
     server.close(new PoolerError(SqlState.AdminShutdown, reason))
-    if (succeeds) this.#supply.replace()
+    if (succeeds) this.supply.replace()
   }
 }

@@ -1,5 +1,6 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import { encodeParse } from '../protocol/extended-query.ts'
+import { HEADER_BYTES } from '../protocol/message-type.ts'
 
 /**
  * StatementRegistry: every named statement of every client, once per (query text, parameter types,
@@ -43,6 +44,12 @@ export class Statement {
     this.key = key
     this.textBytes = text.length
   }
+
+  /** The query text, for operators. */
+  get query(): string {
+    const start = HEADER_BYTES + this.nameBytes.length + 1
+    return this.parse.toString('utf8', start, this.parse.indexOf(0, start))
+  }
 }
 
 export class StatementRegistry {
@@ -52,6 +59,10 @@ export class StatementRegistry {
 
   get size(): number {
     return this.#statements.size
+  }
+
+  [Symbol.iterator](): IterableIterator<Statement> {
+    return this.#statements.values()
   }
 
   /**

@@ -114,6 +114,8 @@ export class RequestTracker {
   #length = 0
   /** Number of the batch that the next message belongs to. */
   batch = 1
+  /** Parse messages that the server was sent, ever. */
+  parses = 0
   /** Extended-protocol messages were sent and no Sync behind them yet. */
   batchOpen = false
   /** The server is reading COPY data: it answers nothing until the COPY ends. */
@@ -151,6 +153,7 @@ export class RequestTracker {
     entry.onServer = null
     entry.changesUnnamed = false
     entry.batch = this.batch
+    if (reply === Reply.Parse && action !== ReplyAction.Synthesise) this.parses += 1
     if (endsBatch(reply)) {
       this.batch += 1
       this.batchOpen = false

@@ -1,6 +1,6 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
-import type { Connection, Endpoint } from '../net/transport.ts'
+import type { Connection, Endpoint, TlsSession } from '../net/transport.ts'
 import { Wire, type WireOwner } from '../net/wire.ts'
 import type { ServerStatements } from '../prepared/server-statements.ts'
 import { BodyReader } from '../protocol/body-reader.ts'
@@ -56,6 +56,10 @@ export class ServerConnection implements WireOwner, MessageHandler {
   /** What it has prepared; null where statements are not tracked (session pooling, max_prepared_statements = 0). */
   readonly statements: ServerStatements | null
   readonly createdMs = Date.now()
+  /** For SHOW SERVERS; given by whoever counts connections. */
+  id = 0
+  /** How it is encrypted; null where it is not. */
+  tls: TlsSession | null = null
   /** Where it is connected to; what cancels it goes there, too. Set by the login. */
   endpoint: Endpoint | null = null
   /** How much of the jitter of server_lifetime is this one's, 0 to 1: those opened together do not end together. */
@@ -64,6 +68,8 @@ export class ServerConnection implements WireOwner, MessageHandler {
   generation = 0
   /** Why it is closed when its lease ends, whatever its age; null = it may go on. */
   outdated: string | null = null
+  /** It has been without work, be it for a moment: not so one that has just logged in. */
+  hasIdled = false
   /** Another one was opened in its place already. */
   replaced = false
   state: ServerState = ServerState.Login

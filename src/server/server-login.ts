@@ -60,6 +60,7 @@ export async function openServer(
     const statements = target.maxStatements > 0 ? new ServerStatements(registry, target.maxStatements) : null
     const server = new ServerConnection(connection, queue, dialogue, statements)
     server.endpoint = target.endpoint
+    server.tls = tls
     const onAbort = (): void => server.close(abort.signal.reason as PoolerError)
     abort.signal.addEventListener('abort', onAbort, { once: true })
     server.send(

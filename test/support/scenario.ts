@@ -10,6 +10,7 @@ import { poolPolicy } from '../../src/config/pool-policy.ts'
 import { PoolerError, SqlState } from '../../src/errors.ts'
 import { createLogger } from '../../src/log.ts'
 import { Multiplexer } from '../../src/multiplexer/multiplexer.ts'
+import { ConnectionIds } from '../../src/net/connection-ids.ts'
 import { FlushQueue } from '../../src/net/flush-queue.ts'
 import { LocalBudget } from '../../src/pool/local-budget.ts'
 import { PoolDirectory } from '../../src/pool/pool-directory.ts'
@@ -83,6 +84,7 @@ export class Scenario {
       registry: this.registry,
       transport: this.network,
       queue: this.queue,
+      ids: new ConnectionIds(),
       log,
     })
   }

@@ -113,8 +113,21 @@ describe('a refusal', () => {
   )
 
   test('names the unknown database to whoever has the password', async () => {
+    const { host, port } = sharedPostgres()
+    pooler = await startPooler({
+      server: { host, port },
+      pooler: { auth_type: 'scram-sha-256' },
+      databases: { '*': undefined, app: { host, port } },
+      users: USERS,
+    })
+    expect(await logIn(pooler, 'alice', 'other')).toContain('3D000 database "other" does not exist')
+    expect(await logIn(pooler, 'alice', 'other', 'pen')).toContain('28P01')
+  })
+
+  test('from the admin console is told to whoever has the password', async () => {
     const started = await start({ auth_type: 'scram-sha-256' })
-    expect(await logIn(started, 'alice', 'pooler')).toContain('3D000 database "pooler" does not exist')
+    expect(await logIn(started, 'alice', 'pooler')).toContain('42501 not allowed')
+    expect(await logIn(started, 'alice', 'pooler', 'pen')).toContain('28P01')
   })
 })
 

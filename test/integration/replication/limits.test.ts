@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { buildConfig, type ConfigInput } from '../../../src/config/config.ts'
 import { createLogger } from '../../../src/log.ts'
 import { Pooler } from '../../../src/pooler.ts'
+import { rows } from '../../support/backend-message.ts'
 import { eventually } from '../../support/eventually.ts'
 import type { TestPooler } from '../../support/pooler.ts'
 import { startPooler } from '../../support/pooler.ts'
@@ -145,6 +146,16 @@ describe('pool_size', () => {
     await Promise.all([...standbys, ...clients])
     expect(largest).toBe(size)
   })
+})
+
+test('SHOW CLIENTS tells the kind of replication', async () => {
+  const place = await start({ admin_users: 'postgres' })
+  const standbys = [await replicate(place, 'database'), await replicate(place, 'true')]
+  const console = await replicate(place, 'off', { database: 'pgbouncer' })
+  const shown = rows(await console.query('SHOW CLIENTS')).map((row) => row.slice(0, 5).join(' '))
+  expect(shown).toContain('C postgres postgres logical active')
+  expect(shown).toContain('C postgres postgres physical active')
+  for (const client of [...standbys, console]) client.end()
 })
 
 describe('other limits', () => {

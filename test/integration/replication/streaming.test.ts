@@ -81,9 +81,19 @@ describe('a physical replication client', () => {
     await client.closed()
   })
 
-  test('gets a whole base backup', async () => {
+  test('gets a whole base backup, as fast as it reads', async () => {
     const client = await replicate(pooler, 'true')
+    client.stream.socket.pause()
     client.send(f.query("BASE_BACKUP (LABEL 'test', CHECKPOINT 'fast', WAL false, MANIFEST 'no')"))
+    await eventually(
+      'PostgreSQL to wait for its client',
+      () =>
+        postgres.query(
+          "SELECT 1 FROM pg_stat_activity WHERE wait_event IN ('WalSenderWriteData', 'ClientWrite')",
+        ),
+      (found) => found.length === 1,
+    )
+    client.stream.socket.resume()
     const reply = await client.receiveUntil('Z')
     expect(letters(reply)).toMatch(/^TDC.*Hd+N?cTDC+Z$/)
     const bytes = ofType(reply, 'd').reduce((sum, { body }) => sum + body.length, 0)

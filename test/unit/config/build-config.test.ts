@@ -92,6 +92,10 @@ describe('defaults', () => {
       cancel_wait_timeout: 10_000,
       suspend_timeout: 10_000,
       shutdown_timeout: 25_000,
+      admin_users: [],
+      stats_users: [],
+      stats_period: 60_000,
+      log_stats: true,
       log_level: 'info',
       error_codes: 'postgresql',
     })

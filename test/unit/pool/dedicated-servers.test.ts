@@ -142,7 +142,7 @@ describe('a dedicated server', () => {
     servers.openings[0]?.fail(refusal)
     await servers.settle()
     expect(alice.refusal).toBe(refusal)
-    expect(servers.pool.outage).toBeNull()
+    expect(servers.pool.supply.outage).toBeNull()
     servers.openings[0]?.succeed()
     await servers.settle()
     expect(bob.server).not.toBeNull()
@@ -168,7 +168,7 @@ describe('a dedicated server', () => {
     servers.openings[0]?.fail(new PoolerError('28P01', 'wrong password'))
     await servers.settle()
     expect(bob.refusal).toMatchObject({ message: 'wrong password' })
-    expect(servers.pool.outage).toMatchObject({ sqlState: '28P01' })
+    expect(servers.pool.supply.outage).toMatchObject({ sqlState: '28P01' })
   })
 
   test('tells nothing about the parameters of others', async () => {

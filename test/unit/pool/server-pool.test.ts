@@ -216,7 +216,7 @@ describe('an outage', () => {
   test('refuses those who have not been welcomed yet with the server’s own error', async () => {
     const { servers, alice } = await failing(UNREACHABLE, false)
     expect(alice.refusal).toBe(UNREACHABLE)
-    expect(servers.pool.outage).toMatchObject({
+    expect(servers.pool.supply.outage).toMatchObject({
       sqlState: '57P03',
       message: expect.stringContaining('cached error: '),
     })
@@ -237,7 +237,7 @@ describe('an outage', () => {
     servers.openings[0]?.succeed()
     await servers.settle()
     expect(servers.log).toEqual(['alice is served'])
-    expect(servers.pool.outage).toBeNull()
+    expect(servers.pool.supply.outage).toBeNull()
   })
 
   test('by a refused login ends the wait of all, and is tried again after server_login_retry only', async () => {
@@ -257,7 +257,7 @@ describe('an outage', () => {
   test('is over when its back-off is, so that the next client tries anew', async () => {
     const { servers } = await failing(UNREACHABLE, false)
     vi.advanceTimersByTime(1000)
-    expect(servers.pool.outage).toBeNull()
+    expect(servers.pool.supply.outage).toBeNull()
     servers.lease('bob')
     await servers.settle()
     expect(servers.openings).toHaveLength(1)
@@ -272,7 +272,7 @@ describe('an outage', () => {
     servers.openings[0]?.fail(REFUSED)
     await servers.settle()
     expect(bob.refusal).toBeNull()
-    expect(servers.pool.outage).toBeNull()
+    expect(servers.pool.supply.outage).toBeNull()
     servers.pool.release(alice.server)
     expect(bob.server).toBe(alice.server)
   })

@@ -1,0 +1,7 @@
+import type { ActionCommand } from '../command.ts'
+
+export const suspend: ActionCommand = {
+  name: 'SUSPEND',
+  usage: '',
+  run: ({ control }) => control.suspend(),
+}

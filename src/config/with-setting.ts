@@ -1,0 +1,33 @@
+import { PoolerError, SqlState } from '../errors.ts'
+import type { PoolerSettings } from './config.ts'
+import { settingsIn } from './read-section.ts'
+import { readValue } from './read-value.ts'
+
+/**
+ * The settings of [pooler] with another value for one of them, as the console's SET writes it: all values are texts.
+ * Throws PoolerError 22023 for an unknown setting, one that needs a restart, or a value that it does not take.
+ */
+export function withSetting(pooler: PoolerSettings, name: string, text: string): PoolerSettings {
+  const setting = settingsIn('pooler').find(([known]) => known === name)?.[1]
+  if (setting === undefined) throw refused(`unknown setting "${name}"`)
+  if (!setting.reloadable) throw refused(`${name} takes effect after a restart only`)
+  const result = readValue(setting, written(setting.type, text), process.cwd())
+  if (!('value' in result)) throw refused(`${name}: expected ${result.expected}`)
+  return Object.freeze({ ...pooler, [name]: result.value })
+}
+
+/** PgBouncer's booleans are numbers. */
+function written(type: string, text: string): unknown {
+  if (type === 'boolean')
+    return text === '1' || /^(true|on|yes)$/i.test(text)
+      ? true
+      : /^(0|false|off|no)$/i.test(text)
+        ? false
+        : text
+  const isNumber = /^-?\d+(\.\d+)?$/.test(text)
+  return isNumber && (type === 'integer' || type === 'time') ? Number(text) : text
+}
+
+function refused(message: string): PoolerError {
+  return new PoolerError(SqlState.InvalidParameterValue, message, { severity: 'ERROR' })
+}
