@@ -65,12 +65,14 @@ describe('a physical replication client', () => {
     const position = row?.[2] ?? ''
     client.send(f.query(`START_REPLICATION PHYSICAL ${position} TIMELINE 1`))
     await client.receive('W')
-    await emit(postgres, 'through the pooler')
+    // Once it may be cut in two by the header of a page of WAL.
+    await emit(postgres, 'through the pooler, '.repeat(3))
     const { start } = await receiveWal(client, 'through the pooler')
     client.send(standbyStatus(start + 1n))
     await eventually(
       'the status update to arrive',
-      () => postgres.query('SELECT flush_lsn::text AS lsn, usename FROM pg_stat_replication'),
+      () =>
+        postgres.query("SELECT coalesce(flush_lsn, '0/0')::text AS lsn, usename FROM pg_stat_replication"),
       ([sender]) => sender?.usename === 'walker' && walPosition(String(sender.lsn)) === start + 1n,
     )
     client.send(f.copyDone())
