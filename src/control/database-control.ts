@@ -21,6 +21,7 @@ export class DatabaseControl {
     if (database === undefined ? pools.allPaused : pools.isPaused(database))
       throw refused('already suspended/paused')
     pools.pause(database)
+    this.#endReplication(database)
     await Promise.all(
       pools
         .of(database)
@@ -60,6 +61,17 @@ export class DatabaseControl {
   async waitClose(database?: string): Promise<void> {
     this.#check(database)
     await Promise.all(this.#pools.of(database).map((pool) => pool.until(() => !pool.isRenewing)))
+  }
+
+  /** Connections for replication do not come back at the end of a transaction: they are not waited for. */
+  #endReplication(database: string | undefined): void {
+    const error = new PoolerError(SqlState.AdminShutdown, 'the database is paused', {
+      detail: 'An operator has paused it (PAUSE).',
+    })
+    for (const session of [...this.#multiplexer.replications]) {
+      const isMeant = database === undefined || session.pool.database === database
+      if (isMeant && session.server !== null) session.fail(error)
+    }
   }
 
   #check(database: string | undefined): void {

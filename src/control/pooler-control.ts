@@ -10,8 +10,8 @@ export type ShutdownMode = 'immediate' | 'wait_for_servers' | 'wait_for_clients'
  */
 export interface PoolerControl {
   /**
-   * Gives no server to anybody and closes the servers as they fall idle; clients wait, also new ones. Resolves when
-   * no server is in use, or when resumed.
+   * Gives no server to anybody and closes the servers as they fall idle; clients wait, also new ones. Replication
+   * clients that have their connection are disconnected. Resolves when no server is in use, or when resumed.
    */
   pause(database?: string): Promise<void>
   /** Ends pause(), kill() or suspend(). */

@@ -195,10 +195,9 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
       this.#leave()
       return
     }
-    const isPoolers = error.sqlState === SqlState.AdminShutdown
-    const ended = isPoolers ? error : serverLost(error)
+    const ended = serverLost(error)
     // Behind half a message an error would be read as the rest of it.
-    const isMute = server.framer.midMessage || (this.#saidWhy && !isPoolers)
+    const isMute = this.#saidWhy || server.framer.midMessage
     this.client.close(ended.message, isMute ? undefined : ended)
   }
 

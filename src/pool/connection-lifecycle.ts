@@ -58,10 +58,11 @@ export class ConnectionLifecycle {
   readonly #parked = new Set<ServerConnection>()
   readonly #options: LifecycleOptions
   readonly #stopped = new AbortController()
-  /** Connections that are somebody's own; and those of them that are being opened. */
+  /** Connections that are somebody's own: generic-pool never has them. */
   readonly dedicated = new Set<ServerConnection>()
-  readonly #dedicating = new Set<Promise<unknown>>()
-  #creating = 0
+  /** How many are being opened. */
+  readonly opening = { shared: 0, dedicated: 0 }
+  readonly #dedicatedLogins = new Set<Promise<unknown>>()
 
   constructor(options: LifecycleOptions) {
     this.#options = options
@@ -103,12 +104,7 @@ export class ConnectionLifecycle {
 
   /** Connections that exist, and those being opened. */
   get size(): number {
-    return this.#slots.size + this.#creating
-  }
-
-  /** Connections being opened for one client each. */
-  get dedicating(): number {
-    return this.#dedicating.size
+    return this.#slots.size + this.opening.shared + this.opening.dedicated
   }
 
   /** Connections that exist: in use, warm, parked. */
@@ -143,16 +139,14 @@ export class ConnectionLifecycle {
     throw slot.failure
   }
 
-  /** A connection of somebody's own: it is counted, but generic-pool never has it. Permission has been given. */
+  /** Opens a connection that is somebody's own. Permission has been given. Rejects with what `open` rejected with. */
   async openDedicated(open: LifecycleOptions['open']): Promise<ServerConnection> {
-    const slot = this.#establish(open)
-    this.#dedicating.add(slot)
+    const login = this.#establish(open, 'dedicated')
+    this.#dedicatedLogins.add(login)
     try {
-      const { server } = await slot
-      this.dedicated.add(server)
-      return server
+      return (await login).server
     } finally {
-      this.#dedicating.delete(slot)
+      this.#dedicatedLogins.delete(login)
     }
   }
 
@@ -183,30 +177,34 @@ export class ConnectionLifecycle {
     this.#stopped.abort()
     await this.#pool.drain()
     await this.#pool.clear()
-    await Promise.allSettled(this.#dedicating)
+    await Promise.allSettled(this.#dedicatedLogins)
   }
 
   async #create(): Promise<Slot> {
     if (!this.#options.permit()) return { server: null, failure: NOT_PERMITTED }
     try {
-      return await this.#establish(this.#options.open)
+      return await this.#establish(this.#options.open, 'shared')
     } catch (failure) {
       return { server: null, failure }
     }
   }
 
-  async #establish(open: LifecycleOptions['open']): Promise<{ readonly server: ServerConnection }> {
-    this.#creating += 1
+  async #establish(
+    open: LifecycleOptions['open'],
+    kind: 'shared' | 'dedicated',
+  ): Promise<{ readonly server: ServerConnection }> {
+    this.opening[kind] += 1
     try {
       const server = await open(this.#stopped.signal)
       if (server.state === ServerState.Closed)
         throw new PoolerError(SqlState.ConnectionFailure, 'the connection was closed as soon as it was open')
-      this.#creating -= 1
+      this.opening[kind] -= 1
       const slot = { server }
       this.#slots.set(server, slot)
+      if (kind === 'dedicated') this.dedicated.add(server)
       return slot
     } catch (failure) {
-      this.#creating -= 1
+      this.opening[kind] -= 1
       this.#options.gone()
       throw failure
     }

@@ -76,11 +76,6 @@ export class DedicatedServers {
     return abort !== undefined
   }
 
-  /** Closes those in use: they come to no end of a transaction that could be waited for. */
-  close(error: PoolerError): void {
-    for (const server of [...this.#supply.dedicated]) server.close(error)
-  }
-
   #serveInTurn(): number {
     const { waiters, tested } = this.#owner
     let others = 0

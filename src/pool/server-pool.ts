@@ -196,13 +196,9 @@ export class ServerPool implements BudgetMember {
     this.#serveWaiters()
   }
 
-  /**
-   * No server is leased and none is kept until resume(): PAUSE. Those in use are closed as they come back; those that
-   * will not come back, at once.
-   */
+  /** No server is leased and none is kept until resume(): PAUSE. Those in use are closed as they come back. */
   pause(): void {
     this.paused = true
-    this.#dedicated.close(new PoolerError(SqlState.AdminShutdown, 'the database is paused'))
     for (const server of this.#idle.all) this.#retire(server, 'pause')
     this.#conditions.check()
   }

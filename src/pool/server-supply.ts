@@ -166,8 +166,7 @@ export class ServerSupply {
 
   /** Parked connections that nobody has asked for yet. */
   get #available(): number {
-    const { parked, dedicating } = this.#lifecycle
-    return parked.size - (this.#acquiring - (this.opening - dedicating))
+    return this.#lifecycle.parked.size - (this.#acquiring - this.#lifecycle.opening.shared)
   }
 
   /** `count` new ones: generic-pool hands out what is parked first, which is parked again when nobody needs it. */

@@ -157,7 +157,14 @@ export class Scenario {
       user,
       policy,
       budget: this.#budget,
-      open: (signal) => openServer(target, this.network, this.queue, this.registry, signal),
+      open: (signal, startup) =>
+        openServer(
+          startup === undefined ? target : { ...target, startup },
+          this.network,
+          this.queue,
+          this.registry,
+          signal,
+        ),
       log,
     })
   }

@@ -90,6 +90,13 @@ describe('auth_type hba', () => {
     )
   })
 
+  test('covers physical replication by the keyword alone, whatever database it names', () => {
+    const physical = { replication: true, database: 'app' }
+    expect(byRules('host app,all all all trust', physical)).toMatchObject({ kind: 'refused' })
+    expect(byRules('host replication all all trust', physical)).toEqual({ kind: 'accepted', by: 'trust' })
+    expect(byRules('host replication all all trust')).toMatchObject({ kind: 'refused' })
+  })
+
   test('refuses whom no rule covers, and tells the log which certificate came', () => {
     expect(byRules('local all all trust')).toMatchObject({
       error: {

@@ -193,16 +193,6 @@ describe('a dedicated server', () => {
 })
 
 describe('PAUSE', () => {
-  test('closes dedicated servers at once', async () => {
-    const servers = new FakeServers()
-    const alice = servers.dedicate('alice')
-    await servers.settle()
-    if (alice.server !== null) alice.server.handler = servers.holder
-    servers.pool.pause()
-    expect(alice.server?.state).toBe(ServerState.Closed)
-    expect(servers.pool).toMatchObject({ activeCount: 0, size: 0 })
-  })
-
   test('holds back a dedicated server whose login is under way; RESUME opens another', async () => {
     const servers = new FakeServers()
     servers.automatic = false
