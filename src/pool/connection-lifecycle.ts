@@ -126,7 +126,7 @@ export class ConnectionLifecycle {
       this.#parked.delete(slot.server)
       return slot.server
     }
-    void Promise.resolve(this.#pool.destroy(slot))
+    this.#drop(slot)
     // It was closed while generic-pool looked at it.
     if (slot.server !== null) return this.acquire()
     if (slot.failure === NOT_PERMITTED) return null
@@ -147,7 +147,7 @@ export class ConnectionLifecycle {
     if (slot === undefined) return
     this.#slots.delete(server)
     this.#parked.delete(server)
-    if (this.#pool.isBorrowedResource(slot)) void Promise.resolve(this.#pool.destroy(slot))
+    this.#drop(slot)
     this.#options.gone()
   }
 
@@ -159,6 +159,11 @@ export class ConnectionLifecycle {
     this.#stopped.abort()
     await this.#pool.drain()
     await this.#pool.clear()
+  }
+
+  /** A slot without a connection. One that was just given out and closed at once has been dropped already. */
+  #drop(slot: Slot): void {
+    if (this.#pool.isBorrowedResource(slot)) void Promise.resolve(this.#pool.destroy(slot))
   }
 
   async #create(): Promise<Slot> {

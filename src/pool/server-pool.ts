@@ -12,8 +12,9 @@ import { PoolGeneration } from './pool-generation.ts'
 import { usedUpReason, wantsReplacement } from './server-age.ts'
 import { ServerChecks } from './server-checks.ts'
 import { ServerSupply } from './server-supply.ts'
+import { surplusReason } from './surplus-reason.ts'
 import { WaitQueue } from './wait-queue.ts'
-import { waitTimeoutError } from './wait-timeout-error.ts'
+import { refuseLate } from './wait-timeout-error.ts'
 
 /** What makes a pool. */
 export interface ServerPoolOptions {
@@ -36,6 +37,7 @@ export interface ServerPoolOptions {
 export class ServerPool implements BudgetMember {
   readonly database: string
   readonly user: string
+  readonly #name: string
   readonly #log: Logger
   readonly #budget: ConnectionBudget
   readonly #supply: ServerSupply
@@ -60,6 +62,7 @@ export class ServerPool implements BudgetMember {
   constructor({ database, user, policy, budget, open, log }: ServerPoolOptions) {
     this.database = database
     this.user = user
+    this.#name = `${database}/${user}`
     this.#policy = policy
     this.#budget = budget
     this.#log = log
@@ -115,7 +118,9 @@ export class ServerPool implements BudgetMember {
   }
 
   get spare(): ServerConnection | undefined {
-    return this.size > this.#policy.minSize ? this.#idle.coldest : undefined
+    const idle = this.#idle.coldestFirst
+    // Its own waiters are about to get theirs.
+    return this.size > this.#policy.minSize && idle.length > this.waiting ? idle[0] : undefined
   }
 
   /** Nobody would miss it. */
@@ -134,11 +139,12 @@ export class ServerPool implements BudgetMember {
    */
   lease(lessee: Lessee): ServerConnection | undefined {
     const server = this.#idle.take(this.#policy.roundRobin)
-    if (server !== undefined) {
-      if (!this.#checks.isDue(server, this.#policy)) return this.#give(server)
-      this.#checks.start(server, this.#policy, this)
-    }
+    const isDue = server !== undefined && this.#checks.isDue(server, this.#policy)
+    if (server !== undefined && !isDue && this.waiting === 0) return this.#give(server)
     this.#waiters.push(lessee, Date.now())
+    if (isDue) this.#checks.start(server, this.#policy, this)
+    // Others wait for the answer to a check.
+    else if (server !== undefined) this.#offer(server)
     this.#serveWaiters()
     return undefined
   }
@@ -157,7 +163,7 @@ export class ServerPool implements BudgetMember {
     this.#idleHandler.take(server)
     if (server.state === ServerState.Closed) return
     if (server.cancelsInFlight > 0 && server.usable) server.state = ServerState.BeingCanceled
-    else this.#offer(server)
+    else if (!this.#check(server)) this.#offer(server)
   }
 
   /** A CancelRequest for `server` is through. */
@@ -167,14 +173,15 @@ export class ServerPool implements BudgetMember {
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
-    this.#refuseLate(nowMs)
-    this.#idle.park(nowMs)
+    refuseLate(this, this.#waiters, this.#supply.failure, nowMs, this.#log)
+    this.#idle.park(nowMs, this.#policy)
     this.#checks.tick(nowMs, this.#policy)
     if (!this.paused && !this.#stopping) this.#supply.tick(nowMs)
     this.#serveWaiters()
-    // The reserve is not needed any more, or a reload has made the pool smaller.
-    const surplus = this.size > this.#policy.size && this.waiting === 0 ? this.#idle.coldest : undefined
-    if (surplus !== undefined) this.#retire(surplus, 'more connections than pool_size')
+    for (const server of this.#idle.coldestFirst) {
+      const reason = surplusReason(this, this.#budget)
+      if (reason !== null) this.#retire(server, reason)
+    }
     this.#conditions.check()
   }
 
@@ -257,10 +264,6 @@ export class ServerPool implements BudgetMember {
     this.#conditions.check()
   }
 
-  get #name(): string {
-    return `${this.database}/${this.user}`
-  }
-
   #give(server: ServerConnection): ServerConnection {
     this.#active.add(server)
     server.state = ServerState.Active
@@ -269,7 +272,7 @@ export class ServerPool implements BudgetMember {
 
   /** A server that could serve: to the longest waiter, or onto the warm stack. */
   #offer(server: ServerConnection): void {
-    const reason = this.#retireReason(server)
+    const reason = this.#retireReason(server) ?? surplusReason(this, this.#budget)
     if (reason !== null) {
       this.#retire(server, reason)
       return
@@ -300,11 +303,17 @@ export class ServerPool implements BudgetMember {
   }
 
   /** A connection was opened, or comes out of the parked ones. */
-  #supplied(server: ServerConnection): void {
-    const due = this.waiting > 0 && this.#checks.isDue(server, this.#policy)
-    if (due && this.#retireReason(server) === null) this.#checks.start(server, this.#policy, this)
-    else this.#offer(server)
+  #supplied(server: ServerConnection | null): void {
+    if (server !== null && !this.#check(server)) this.#offer(server)
     this.#serveWaiters()
+  }
+
+  /** Asks server_check_query if that is due before a waiter gets the server; true if so. */
+  #check(server: ServerConnection): boolean {
+    if (this.waiting === 0 || !this.#checks.isDue(server, this.#policy)) return false
+    if (this.#retireReason(server) !== null) return false
+    this.#checks.start(server, this.#policy, this)
+    return true
   }
 
   #serveWaiters(): void {
@@ -325,16 +334,6 @@ export class ServerPool implements BudgetMember {
       reason === 'server_lifetime' && this.waiting === 0 && wantsReplacement(server, this.#policy, Date.now())
     server.close(new PoolerError(SqlState.AdminShutdown, reason))
     if (succeeds) this.#supply.replace()
-  }
-
-  /** Refuses those that have waited for longer than query_wait_timeout. */
-  #refuseLate(nowMs: number): void {
-    const { waitTimeoutMs } = this.#policy
-    const late = waitTimeoutMs === 0 ? [] : this.#waiters.shiftOlderThan(nowMs - waitTimeoutMs)
-    if (late.length === 0) return
-    const error = waitTimeoutError(this, this.#supply.failure, late.length)
-    this.#log.warn({ pool: this.#name, reason: error.message, refused: late.length }, error.detail)
-    for (const lessee of late) lessee.onLeaseRefused(error)
   }
 
   /**
