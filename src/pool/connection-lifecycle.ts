@@ -1,6 +1,8 @@
 import { setMaxListeners } from 'node:events'
 import genericPool, { type Factory, type Options, type Pool } from 'generic-pool'
+import { PoolerError, SqlState } from '../errors.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
+import { ServerState } from '../server/server-state.ts'
 
 /** What decides about the connections of one pool. */
 export interface LifecycleOptions {
@@ -171,6 +173,8 @@ export class ConnectionLifecycle {
     this.#creating += 1
     try {
       const server = await this.#options.open(this.#stopped.signal)
+      if (server.state === ServerState.Closed)
+        throw new PoolerError(SqlState.ConnectionFailure, 'the connection was closed as soon as it was open')
       this.#creating -= 1
       const slot = { server }
       this.#slots.set(server, slot)

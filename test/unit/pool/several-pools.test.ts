@@ -149,9 +149,10 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
       async (steps, policy, maxDatabaseConnections, maxUserConnections) => {
         const budget = new LocalBudget()
         const limits = { ...policy, retryMs: 500, maxDatabaseConnections, maxUserConnections }
-        const scenes = PLACES.map(
-          (place) => new Scene(place, budget, { ...limits, minSize: Math.min(limits.minSize, limits.size) }),
-        )
+        // What two pools keep for themselves in any case must leave each of them something.
+        const fits = 2 * policy.minSize <= Math.min(maxDatabaseConnections, maxUserConnections)
+        const minSize = fits ? policy.minSize : 0
+        const scenes = PLACES.map((place) => new Scene(place, budget, { ...limits, minSize }))
         /** The largest size that each pool has had: what a reload makes smaller goes in time only. */
         const largest = scenes.map(() => policy.size)
 
@@ -228,7 +229,7 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
               servers.pool.configure({
                 ...servers.pool.policy,
                 size: what.size,
-                minSize: Math.min(what.size, policy.minSize),
+                minSize,
               })
               break
             case 'renew':
