@@ -77,10 +77,8 @@ export class ConnectionLifecycle {
       PriorityQueue,
       {
         create: () => this.#create(),
-        validate: (slot) =>
-          Promise.resolve(
-            slot.server === null || (!isGone(slot) && options.retireReason(slot.server) === null),
-          ),
+        // Whether it may still be used is decided by who gets it: generic-pool would open another unasked.
+        validate: (slot) => Promise.resolve(slot.server === null || !isGone(slot)),
         destroy: ({ server }) => {
           if (server !== null && this.#slots.has(server))
             options.retire(server, options.retireReason(server) ?? 'pool is not used any more')

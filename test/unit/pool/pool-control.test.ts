@@ -119,6 +119,17 @@ describe('RECONNECT', () => {
     expect(alice.server).toBe(server)
   })
 
+  test('opens nothing in place of a server that was being opened, unless somebody waits', async () => {
+    const servers = new FakeServers()
+    servers.automatic = false
+    servers.pool.cancelWait(servers.lease('alice'))
+    await servers.settle()
+    servers.pool.renew('RECONNECT')
+    servers.openings[0]?.succeed()
+    await servers.settle()
+    expect(servers.existing).toBe(0)
+  })
+
   test('gives clients that wait new servers within pool_size', async () => {
     const servers = new FakeServers({ size: 1 })
     const alice = await servers.served('alice')
