@@ -91,7 +91,8 @@ export class ServerSupply {
   /** Gets a connection for each of `waiting`, as far as limits allow; who waits for too long may use the reserve. */
   serve(waiting: number, oldestSinceMs: number): void {
     const { size, reserveSize, reserveTimeoutMs } = this.#owner.policy()
-    const useReserve = reserveSize > 0 && Date.now() - oldestSinceMs >= reserveTimeoutMs
+    const mayUseReserve = reserveSize > 0 && reserveTimeoutMs > 0
+    const useReserve = mayUseReserve && Date.now() - oldestSinceMs >= reserveTimeoutMs
     this.#acquire(waiting, useReserve ? size + reserveSize : size, true)
   }
 

@@ -119,12 +119,14 @@ describe('reserve_pool_size', () => {
     expect(servers.existing).toBe(1)
   })
 
-  test('of 0 is never used', async () => {
-    const servers = new FakeServers({ size: 1, reserveSize: 0, reserveTimeoutMs: 0 })
-    await servers.served('alice')
-    servers.lease('bob')
-    await pass(servers, 10_000)
-    expect(servers.most).toBe(1)
+  test('of 0 is never used, nor with a reserve_pool_timeout of 0', async () => {
+    for (const none of [{ reserveSize: 0 }, { reserveTimeoutMs: 0 }]) {
+      const servers = new FakeServers({ ...RESERVE, ...none })
+      await servers.served('alice')
+      servers.lease('bob')
+      await pass(servers, 10_000)
+      expect(servers.most).toBe(1)
+    }
   })
 })
 
@@ -251,9 +253,11 @@ describe('pool_size that a reload changes', () => {
   })
 
   test('does not close what the reserve allows while clients wait', async () => {
-    const servers = new FakeServers({ size: 1, reserveSize: 1, reserveTimeoutMs: 0 })
+    const servers = new FakeServers({ size: 1, reserveSize: 1, reserveTimeoutMs: 1 })
     const alice = await servers.served('alice')
-    await servers.served('bob')
+    const bob = servers.lease('bob')
+    await pass(servers, 333)
+    expect(bob.server).not.toBeNull()
     const carol = servers.lease('carol')
     servers.pool.release(alice.server)
     expect(carol.server).toBe(alice.server)
