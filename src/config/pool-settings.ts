@@ -120,7 +120,7 @@ export const poolSettings = {
     in: {
       pooler: {
         default: '5s',
-        doc: ['How long a client waits until its pool may use its reserve.'],
+        doc: ['How long a client waits until its pool may use its reserve. 0 means for ever.'],
       },
     },
   },

@@ -1,11 +1,13 @@
 /**
- * The rows of the table of settings about how long something may take or stay as it is, all kept by the
- * janitor's tick to a third of a second. Only settings.ts imports it.
+ * The rows of the table of settings about how long something may take or stay as it is; those about clients are
+ * kept by the janitor's tick to a third of a second. Only settings.ts imports it.
  */
 import type { Setting } from './setting.ts'
 
 /** For times that are only ever compared with a clock. */
 const TenYearsMs = 10 * 365 * 24 * 3600 * 1000
+/** The longest delay that a timer of Node takes: 2^31 - 1 ms, about 24 days. */
+const LongestTimerMs = 2_147_483_647
 
 export const timeoutSettings = {
   query_wait_timeout: {
@@ -123,7 +125,7 @@ export const timeoutSettings = {
   cancel_wait_timeout: {
     type: 'time',
     reloadable: true,
-    max: TenYearsMs,
+    max: LongestTimerMs,
     in: {
       pooler: {
         default: '10s',
@@ -148,7 +150,7 @@ export const timeoutSettings = {
   shutdown_timeout: {
     type: 'time',
     reloadable: true,
-    max: TenYearsMs,
+    max: LongestTimerMs,
     in: {
       pooler: {
         default: '25s',

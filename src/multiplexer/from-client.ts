@@ -125,6 +125,7 @@ function sync(session: Session): Verdict {
   const { server } = session
   if (server === null) {
     session.client.send(READY_IDLE)
+    session.answeredAtMs = Date.now()
     return Verdict.Drop
   }
   server.tracker.push(Reply.Sync, ReplyAction.Forward)
@@ -188,6 +189,7 @@ function answerCanceled(session: Session, type: number): Verdict {
   const { client } = session
   session.canceled = false
   session.requestSinceMs = 0
+  session.answeredAtMs = Date.now()
   client.send(
     encodeErrorResponse({
       severity: 'ERROR',

@@ -63,6 +63,7 @@ function sendWelcome(session: Session, reported: ReadonlyMap<string, string>): v
   const { processId, secret } = session.context.addCancelKey(session)
   client.send(encodeBackendKeyData(processId, secret))
   client.send(READY_IDLE)
+  session.answeredAtMs = Date.now()
   session.phase = SessionPhase.Active
   client.state = ClientState.Active
 }

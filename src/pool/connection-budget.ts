@@ -8,6 +8,8 @@ import type { ServerConnection } from '../server/server-connection.ts'
 export interface ConnectionBudget {
   /** Which limit forbids one more connection to this pool; null = none does. */
   exhausted(member: BudgetMember): SharedLimit | null
+  /** A reload has made a limit so small that connections of this pool have to go. */
+  exceeded(member: BudgetMember): boolean
   /** A place for one more connection. Only where exhausted() is null. */
   take(member: BudgetMember): void
   give(member: BudgetMember): void

@@ -81,10 +81,8 @@ export class ConnectionLifecycle {
       PriorityQueue,
       {
         create: () => this.#create(),
-        validate: (slot) =>
-          Promise.resolve(
-            slot.server === null || (!isGone(slot) && options.retireReason(slot.server) === null),
-          ),
+        // Whether it may still be used is decided by who gets it: generic-pool would open another unasked.
+        validate: (slot) => Promise.resolve(slot.server === null || !isGone(slot)),
         destroy: ({ server }) => {
           if (server !== null && this.#slots.has(server))
             options.retire(server, options.retireReason(server) ?? 'pool is not used any more')
@@ -132,7 +130,7 @@ export class ConnectionLifecycle {
       this.#parked.delete(slot.server)
       return slot.server
     }
-    void Promise.resolve(this.#pool.destroy(slot))
+    this.#drop(slot)
     // It was closed while generic-pool looked at it.
     if (slot.server !== null) return this.acquire()
     if (slot.failure === NOT_PERMITTED) return null
@@ -165,7 +163,7 @@ export class ConnectionLifecycle {
     this.#slots.delete(server)
     this.#parked.delete(server)
     this.dedicated.delete(server)
-    if (this.#pool.isBorrowedResource(slot)) void Promise.resolve(this.#pool.destroy(slot))
+    this.#drop(slot)
     this.#options.gone()
   }
 
@@ -178,6 +176,11 @@ export class ConnectionLifecycle {
     await this.#pool.drain()
     await this.#pool.clear()
     await Promise.allSettled(this.#dedicatedLogins)
+  }
+
+  /** A slot without a connection. One that was just given out and closed at once has been dropped already. */
+  #drop(slot: Slot): void {
+    if (this.#pool.isBorrowedResource(slot)) void Promise.resolve(this.#pool.destroy(slot))
   }
 
   async #create(): Promise<Slot> {

@@ -96,7 +96,7 @@ export class DedicatedServers {
     const { waiters, open, retire } = this.#owner
     const supply = this.#supply
     while (!supply.isBusy && !supply.hasPlace(waiters.oldestSinceMs)) {
-      const { coldest } = this.#idle
+      const [coldest] = this.#idle.coldestFirst
       if (coldest === undefined) break
       retire(coldest, NEEDED)
     }

@@ -1,5 +1,7 @@
+import type { PoolPolicy } from '../config/pool-policy.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { ServerState } from '../server/server-state.ts'
+import { idleReason, usedUpReason } from './server-age.ts'
 import type { ServerSupply } from './server-supply.ts'
 
 /** A warm server unused for so long is parked, where server_idle_timeout applies. */
@@ -23,8 +25,11 @@ export class IdleServers {
   }
 
   put(server: ServerConnection): void {
-    server.hasIdled = true
-    this.#warm.push(server)
+    server.isUsed = true
+    let place = this.#warm.length
+    // One that was fetched from the parked ones for somebody who has gone is colder than those that are here.
+    while (place > 0 && (this.#warm[place - 1]?.idleSinceMs ?? 0) > server.idleSinceMs) place -= 1
+    this.#warm.splice(place, 0, server)
   }
 
   /** A server is closed. */
@@ -33,9 +38,17 @@ export class IdleServers {
     if (index !== -1) this.#warm.splice(index, 1)
   }
 
-  /** Called by the janitor: parks what is not warm any more. */
-  park(nowMs: number): void {
-    const isCold = ({ idleSinceMs }: ServerConnection): boolean => nowMs - idleSinceMs > PARK_AFTER_MS
+  /**
+   * Called by the janitor: parks what is not warm any more. With server_round_robin all are used in turn, however
+   * long that takes, so only those are parked that are to be closed there.
+   */
+  park(nowMs: number, policy: PoolPolicy): void {
+    const { roundRobin } = policy
+    const isCold = (server: ServerConnection): boolean =>
+      roundRobin
+        ? idleReason(server, policy, this.#supply.established, nowMs) !== null ||
+          usedUpReason(server, policy, nowMs) !== null
+        : nowMs - server.idleSinceMs > PARK_AFTER_MS
     if (!this.#warm.some(isCold)) return
     for (const server of this.#warm.filter(isCold)) {
       this.remove(server)
@@ -54,11 +67,8 @@ export class IdleServers {
     return this.all.filter(({ outdated }) => outdated !== null)
   }
 
-  /** The one that was used last the longest time ago. */
-  get coldest(): ServerConnection | undefined {
-    let coldest: ServerConnection | undefined
-    for (const server of this.all)
-      if (server.idleSinceMs < (coldest?.idleSinceMs ?? Number.POSITIVE_INFINITY)) coldest = server
-    return coldest
+  /** All of them; first the one that was used last the longest time ago. */
+  get coldestFirst(): ServerConnection[] {
+    return this.all.sort((one, other) => one.idleSinceMs - other.idleSinceMs)
   }
 }

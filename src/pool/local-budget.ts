@@ -30,6 +30,13 @@ export class LocalBudget implements ConnectionBudget {
     return null
   }
 
+  exceeded({ database, user, policy }: BudgetMember): boolean {
+    return (
+      (this.#databases.get(database) ?? 0) > policy.maxDatabaseConnections ||
+      (this.#users.get(user) ?? 0) > policy.maxUserConnections
+    )
+  }
+
   take(member: BudgetMember): void {
     this.#members.add(member)
     count(this.#databases, member.database, 1)

@@ -44,6 +44,7 @@ function endOfLifeMs(server: ServerConnection, { lifetimeMs }: PoolPolicy): numb
   return server.createdMs + lifetimeMs * (1 - JITTER * server.lifetimeJitter)
 }
 
-function isUsed({ state, idleSinceMs }: ServerConnection, nowMs: number): boolean {
-  return state === ServerState.Active || nowMs - idleSinceMs < USED_LATELY_MS
+/** A successor that nobody has used needs none. */
+function isUsed({ state, idleSinceMs, lastLessee }: ServerConnection, nowMs: number): boolean {
+  return state === ServerState.Active || (lastLessee !== null && nowMs - idleSinceMs < USED_LATELY_MS)
 }

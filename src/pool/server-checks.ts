@@ -16,8 +16,8 @@ export class ServerChecks {
    * A server that was not used for server_check_delay is asked before its next lease. One that has just logged in is
    * not: a check that always fails would open connections for ever.
    */
-  isDue({ idleSinceMs, hasIdled }: ServerConnection, { checkQuery, checkDelayMs }: PoolPolicy): boolean {
-    return hasIdled && checkQuery !== undefined && Date.now() - idleSinceMs >= checkDelayMs
+  isDue({ idleSinceMs, isUsed }: ServerConnection, { checkQuery, checkDelayMs }: PoolPolicy): boolean {
+    return isUsed && checkQuery !== undefined && Date.now() - idleSinceMs >= checkDelayMs
   }
 
   start(server: ServerConnection, { checkQuery = '' }: PoolPolicy, owner: CheckOwner): void {

@@ -15,6 +15,7 @@ import { Refusals } from './refusals.ts'
 import { usedUpReason, wantsReplacement } from './server-age.ts'
 import { ServerChecks } from './server-checks.ts'
 import { ServerSupply } from './server-supply.ts'
+import { surplusReason } from './surplus-reason.ts'
 import { WaitQueue } from './wait-queue.ts'
 
 /** What makes a pool. */
@@ -49,7 +50,6 @@ export class ServerPool implements BudgetMember {
   readonly #dedicated: DedicatedServers
   readonly #waiters = new WaitQueue()
   readonly #refusals: Refusals
-  /** Servers that are leased. */
   readonly #active = new Set<ServerConnection>()
   readonly #checks = new ServerChecks()
   readonly #conditions = new Conditions()
@@ -126,7 +126,9 @@ export class ServerPool implements BudgetMember {
   }
 
   get spare(): ServerConnection | undefined {
-    return this.size > this.policy.minSize ? this.#idle.coldest : undefined
+    const idle = this.#idle.coldestFirst
+    // Its own waiters are about to get theirs.
+    return this.size > this.policy.minSize && idle.length > this.waiting ? idle[0] : undefined
   }
 
   /** Nobody would miss it. */
@@ -140,11 +142,12 @@ export class ServerPool implements BudgetMember {
    */
   lease(lessee: Lessee): ServerConnection | undefined {
     const server = this.#idle.take(this.policy.roundRobin)
-    if (server !== undefined) {
-      if (!this.#checks.isDue(server, this.policy)) return this.#give(server)
-      this.#checks.start(server, this.policy, this)
-    }
+    const isDue = server !== undefined && this.#checks.isDue(server, this.policy)
+    if (server !== undefined && !isDue && this.waiting === 0) return this.#give(server)
     this.#waiters.push(lessee, Date.now())
+    if (isDue) this.#checks.start(server, this.policy, this)
+    // Others wait for the answer to a check.
+    else if (server !== undefined) this.#offer(server)
     this.#serveWaiters()
     return undefined
   }
@@ -166,10 +169,11 @@ export class ServerPool implements BudgetMember {
    */
   release(server: ServerConnection): void {
     this.#active.delete(server)
+    server.isUsed = true
     this.#idleHandler.take(server)
     if (server.state === ServerState.Closed) return
     if (server.cancelsInFlight > 0 && server.usable) server.state = ServerState.BeingCanceled
-    else this.#offer(server)
+    else if (!this.#check(server)) this.#offer(server)
   }
 
   /** A CancelRequest for `server` is through. */
@@ -180,13 +184,14 @@ export class ServerPool implements BudgetMember {
   /** Called by the janitor. */
   tick(nowMs: number): void {
     this.#refusals.refuseLate(nowMs, this.supply.failure)
-    this.#idle.park(nowMs)
+    this.#idle.park(nowMs, this.policy)
     this.#checks.tick(nowMs, this.policy)
     if (!this.paused && !this.#stopping) this.supply.tick(nowMs)
     this.#serveWaiters()
-    // The reserve is not needed any more, or a reload has made the pool smaller.
-    const surplus = this.size > this.policy.size && this.waiting === 0 ? this.#idle.coldest : undefined
-    if (surplus !== undefined) this.#retire(surplus, 'more connections than pool_size')
+    for (const server of this.#idle.coldestFirst) {
+      const reason = surplusReason(this, this.#budget)
+      if (reason !== null) this.#retire(server, reason)
+    }
     this.#conditions.check()
   }
 
@@ -278,7 +283,7 @@ export class ServerPool implements BudgetMember {
 
   /** A server that could serve: to the longest waiter, or onto the warm stack. */
   #offer(server: ServerConnection): void {
-    const reason = this.#retireReason(server)
+    const reason = this.#retireReason(server) ?? surplusReason(this, this.#budget)
     if (reason !== null) {
       this.#retire(server, reason)
       return
@@ -315,11 +320,17 @@ export class ServerPool implements BudgetMember {
   }
 
   /** A connection was opened, or comes out of the parked ones. */
-  #supplied(server: ServerConnection): void {
-    const due = this.waiting > 0 && this.#checks.isDue(server, this.policy)
-    if (due && this.#retireReason(server) === null) this.#checks.start(server, this.policy, this)
-    else this.#offer(server)
+  #supplied(server: ServerConnection | null): void {
+    if (server !== null && !this.#check(server)) this.#offer(server)
     this.#serveWaiters()
+  }
+
+  /** Asks server_check_query if that is due before a waiter gets the server; true if so. */
+  #check(server: ServerConnection): boolean {
+    if (this.waiting === 0 || !this.#checks.isDue(server, this.policy)) return false
+    if (this.#retireReason(server) !== null) return false
+    this.#checks.start(server, this.policy, this)
+    return true
   }
 
   #serveWaiters(): void {

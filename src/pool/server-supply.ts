@@ -22,8 +22,8 @@ export interface SupplyOwner {
   /** Why a parked server has to go; null = it may stay. */
   retireReason(server: ServerConnection): string | null
   retire(server: ServerConnection, reason: string): void
-  /** A connection is there for whoever needs it. */
-  supplied(server: ServerConnection): void
+  /** A connection is there for whoever needs it; null = the one that was asked for must not be opened now. */
+  supplied(server: ServerConnection | null): void
   /** None could be opened. `goesBy`: an outage that is worth waiting for. */
   failed(error: PoolerError, goesBy: boolean): void
 }
@@ -141,9 +141,7 @@ export class ServerSupply {
 
   /** Opens one more, if that is within the limits, so that an old one may go. True if it was asked for. */
   replace(): boolean {
-    const before = this.opening
-    this.#open(1, this.#owner.policy().size)
-    return this.opening > before
+    return this.#open(1, this.#owner.policy().size) > 0
   }
 
   /** The limits have changed, or the server may be there again: an attempt is worth it at once. */
@@ -170,16 +168,18 @@ export class ServerSupply {
   }
 
   /** `count` new ones: generic-pool hands out what is parked first, which is parked again when nobody needs it. */
-  #open(count: number, limit: number): void {
-    this.#acquire(this.#acquiring + this.#available + count, limit, false)
+  #open(count: number, limit: number): number {
+    return this.#acquire(this.#acquiring + this.#available + count, limit, false)
   }
 
-  /** Sees to it that `wanted` connections are on their way, parked ones first. */
-  #acquire(wanted: number, limit: number, mayMakeRoom: boolean): void {
+  /** Sees to it that `wanted` connections are on their way, parked ones first; returns how many new ones. */
+  #acquire(wanted: number, limit: number, mayMakeRoom: boolean): number {
     let available = this.#available
+    let opened = 0
     while (this.#acquiring < wanted) {
       if (available > 0) available -= 1
-      else if (!this.#mayOpen(limit, mayMakeRoom)) return
+      else if (this.#mayOpen(limit, mayMakeRoom)) opened += 1
+      else break
       this.#limit = limit
       this.#acquiring += 1
       this.#lifecycle.acquire().then(
@@ -187,6 +187,7 @@ export class ServerSupply {
         (error: unknown) => this.#failed(error),
       )
     }
+    return opened
   }
 
   #mayOpen(limit: number, mayMakeRoom: boolean): boolean {
@@ -200,21 +201,23 @@ export class ServerSupply {
 
   #limitFor(oldestSinceMs: number): number {
     const { size, reserveSize, reserveTimeoutMs } = this.#owner.policy()
-    const useReserve = reserveSize > 0 && Date.now() - oldestSinceMs >= reserveTimeoutMs
+    const mayUseReserve = reserveSize > 0 && reserveTimeoutMs > 0
+    const useReserve = mayUseReserve && Date.now() - oldestSinceMs >= reserveTimeoutMs
     return useReserve ? size + reserveSize : size
   }
 
+  /** Asked once more: where generic-pool has to find out first that a parked one is gone, it opens one later. */
   #permit(): boolean {
     const { budget, member } = this.#owner
-    if (!this.#owner.wanted() || this.#lifecycle.size >= this.#limit || budget.exhausted(member) !== null)
-      return false
+    if (!this.#owner.wanted() || this.#lifecycle.size >= this.#limit) return false
+    if (this.opening >= this.#owner.policy().maxConnecting || budget.exhausted(member) !== null) return false
     budget.take(member)
     return true
   }
 
   #acquired(server: ServerConnection | null): void {
     this.#acquiring -= 1
-    if (server !== null) this.#owner.supplied(server)
+    this.#owner.supplied(server)
   }
 
   async #opened(signal: AbortSignal): Promise<ServerConnection> {

@@ -68,8 +68,8 @@ export class ServerConnection implements WireOwner, MessageHandler {
   generation = 0
   /** Why it is closed when its lease ends, whatever its age; null = it may go on. */
   outdated: string | null = null
-  /** It has been without work, be it for a moment: not so one that has just logged in. */
-  hasIdled = false
+  /** It has worked or waited for work: not so one that has just logged in. */
+  isUsed = false
   /** Another one was opened in its place already. */
   replaced = false
   state: ServerState = ServerState.Login

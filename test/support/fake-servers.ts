@@ -141,10 +141,14 @@ export class FakeServers {
     return lessee as FakeLessee & { server: ServerConnection }
   }
 
+  /** Connections that were opened and are not closed. */
+  get all(): ServerConnection[] {
+    return [...this.#connections.keys()].filter(({ state }) => state !== ServerState.Closed)
+  }
+
   /** Connections open now, those being opened included. */
   get existing(): number {
-    const open = [...this.#connections.keys()].filter(({ state }) => state !== ServerState.Closed)
-    return this.openings.length + open.length
+    return this.openings.length + this.all.length
   }
 
   /** The socket of a server. */

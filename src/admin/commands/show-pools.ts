@@ -60,7 +60,7 @@ function rowOf(pool: ServerPool, sessions: readonly Session[]): Value[] {
     idle,
     used,
     pool.tested,
-    pool.opening,
+    pool.supply.opening,
     Math.floor(longest / 1000),
     Math.floor(longest % 1000) * 1000,
     mode,

@@ -165,9 +165,11 @@ describe('values', () => {
   })
 
   test('a time too long for a timer is refused where a timer measures it', () => {
-    expect(problemsOf({ pooler: { client_login_timeout: '25d' } })).toEqual([
-      'pooler.toml: pooler.client_login_timeout: expected a time of at most 24 days, got "25d"',
-    ])
+    for (const name of ['client_login_timeout', 'cancel_wait_timeout', 'shutdown_timeout']) {
+      expect(problemsOf({ pooler: { [name]: '25d' } })).toEqual([
+        `pooler.toml: pooler.${name}: expected a time of at most 24 days, got "25d"`,
+      ])
+    }
     expect(buildConfig({ pooler: { server_lifetime: '25d' } }).pooler.server_lifetime).toBe(25 * 86_400_000)
   })
 

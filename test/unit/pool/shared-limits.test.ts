@@ -1,12 +1,8 @@
-import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { PoolPolicy } from '../../../src/config/pool-policy.ts'
-import { PoolerError } from '../../../src/errors.ts'
 import { LocalBudget } from '../../../src/pool/local-budget.ts'
 import type { ServerConnection } from '../../../src/server/server-connection.ts'
+import { ServerState } from '../../../src/server/server-state.ts'
 import { type FakeLessee, FakeServers } from '../../support/fake-servers.ts'
-
-/** max_db_connections and max_user_connections: pools that share a limit. */
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
@@ -18,257 +14,285 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** Pools of one database for several users, which may have `limit` connections together. */
-class Neighbours {
-  readonly budget = new LocalBudget()
-  readonly #pools = new Map<string, FakeServers>()
-  readonly #policy: Partial<PoolPolicy>
+type Policy = Partial<FakeServers['pool']['policy']>
 
-  constructor(policy: Partial<PoolPolicy>) {
-    this.#policy = { size: 10, ...policy }
-  }
+/** Pools of one database that share max_db_connections, one per name, each of ten servers by itself. */
+function poolsOf<Name extends string>(
+  limit: number,
+  names: readonly Name[],
+  policy: Policy = {},
+): Record<Name, FakeServers> {
+  const budget = new LocalBudget()
+  const pools = names.map((user) => [
+    user,
+    new FakeServers({ size: 10, maxDatabaseConnections: limit, ...policy }, { user, budget }),
+  ])
+  return Object.fromEntries(pools) as Record<Name, FakeServers>
+}
 
-  of(user: string, policy: Partial<PoolPolicy> = {}, database = 'app'): FakeServers {
-    const key = `${database}/${user}`
-    let servers = this.#pools.get(key)
-    if (servers === undefined) {
-      servers = new FakeServers({ ...this.#policy, ...policy }, { database, user, budget: this.budget })
-      this.#pools.set(key, servers)
-    }
-    return servers
-  }
+const isClosed = ({ state }: ServerConnection): boolean => state === ServerState.Closed
 
-  get all(): FakeServers[] {
-    return [...this.#pools.values()]
-  }
+function existing(pools: Record<string, FakeServers>): number {
+  return Object.values(pools).reduce((sum, { existing: own }) => sum + own, 0)
+}
 
-  get existing(): number {
-    return this.all.reduce((sum, { existing }) => sum + existing, 0)
-  }
-
-  async settle(): Promise<void> {
-    for (const servers of this.all) await servers.settle()
-  }
-
-  tick(): void {
-    for (const { pool } of this.all) pool.tick(Date.now())
-  }
+async function tick(pools: Record<string, FakeServers>): Promise<void> {
+  for (const { pool } of Object.values(pools)) pool.tick(Date.now())
+  for (const servers of Object.values(pools)) await servers.settle()
 }
 
 describe('max_db_connections', () => {
-  test('holds for all pools of a database together', async () => {
-    const pools = new Neighbours({ maxDatabaseConnections: 3 })
-    for (const user of ['ann', 'bob']) for (let i = 0; i < 4; i += 1) pools.of(user).lease(`${user} ${i}`)
-    await pools.settle()
-    expect(pools.existing).toBe(3)
+  test('is never exceeded by the pools of one database together, those being opened included', async () => {
+    const pools = poolsOf(3, ['ann', 'bob'])
+    for (const servers of Object.values(pools)) {
+      servers.automatic = false
+      for (let i = 0; i < 5; i++) servers.lease(String(i))
+      await servers.settle()
+    }
+    expect(pools.ann.openings).toHaveLength(3)
+    expect(pools.bob.openings).toHaveLength(0)
+    for (const opening of [...pools.ann.openings]) opening.fail(new TypeError('no'))
+    await tick(pools)
+    expect(existing(pools)).toBe(3)
+    expect(pools.bob.openings.length).toBeGreaterThan(0)
   })
 
-  test('does not concern pools of other databases', async () => {
-    const pools = new Neighbours({ maxDatabaseConnections: 1 })
-    await pools.of('ann').served('one')
-    await pools.of('ann', {}, 'other').served('two')
-    expect(pools.existing).toBe(2)
+  test('does not concern the pools of other databases', async () => {
+    const budget = new LocalBudget()
+    const pools = ['one', 'two'].map(
+      (database) => new FakeServers({ maxDatabaseConnections: 1 }, { database, budget }),
+    )
+    for (const servers of pools) await servers.served('client')
+    expect(budget.contended).toBe(false)
   })
 
-  test('has the server that is idle for longest closed for a waiter of another pool', async () => {
-    const pools = new Neighbours({ maxDatabaseConnections: 2 })
-    const [ann, bob, carol] = [pools.of('ann'), pools.of('bob'), pools.of('carol')]
-    const first = await ann.served('a')
-    ann.pool.release(first.server)
+  test('has the server closed that is idle for longest in another pool, where a client waits', async () => {
+    const pools = poolsOf(3, ['ann', 'bob', 'cy'])
+    const [older, newer] = [await pools.ann.served('a'), await pools.cy.served('c')]
+    const held = await pools.cy.served('held')
+    pools.ann.pool.release(older.server)
     vi.advanceTimersByTime(10)
-    const second = await bob.served('b')
-    bob.pool.release(second.server)
-    await carol.served('c')
-    expect(ann.pool.size).toBe(0)
-    expect(bob.pool.size).toBe(1)
-    expect(pools.existing).toBe(2)
+    pools.cy.pool.release(newer.server)
+    const bob = await pools.bob.served('bob')
+    expect([older, newer, held, bob].map(({ server }) => isClosed(server))).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ])
+    expect(existing(pools)).toBe(3)
   })
 
-  test('takes no server from a pool that has no more than min_pool_size', async () => {
-    const pools = new Neighbours({ maxDatabaseConnections: 1 })
-    const ann = pools.of('ann', { minSize: 1 })
-    const held = await ann.served('a')
-    ann.pool.release(held.server)
-    const waiter = pools.of('bob').lease('b')
-    await pools.settle()
-    expect(waiter.server).toBeNull()
-    expect(ann.pool.size).toBe(1)
+  test('has parked servers of another pool closed as well', async () => {
+    const pools = poolsOf(1, ['ann', 'bob'])
+    const ann = await pools.ann.served('ann')
+    pools.ann.pool.release(ann.server)
+    vi.advanceTimersByTime(1001)
+    await tick(pools)
+    await pools.bob.served('bob')
+    expect(isClosed(ann.server)).toBe(true)
+    expect(existing(pools)).toBe(1)
   })
 
-  test('gives a place that becomes free to the pool whose client has waited longest, whatever its name', async () => {
-    const pools = new Neighbours({ maxDatabaseConnections: 1 })
-    const ann = pools.of('ann')
-    const held = await ann.served('a')
-    const zoe = pools.of('zoe').lease('zoe')
-    vi.advanceTimersByTime(5)
-    const bob = pools.of('bob').lease('bob')
-    held.server.handler = ann.holder
-    ann.connection(held.server).lose()
-    await pools.settle()
-    expect(zoe.server).not.toBeNull()
+  test('takes no idle server from a pool that has no more than min_pool_size', async () => {
+    const pools = poolsOf(2, ['ann', 'bob'], { minSize: 2 })
+    await tick({ ann: pools.ann })
+    expect(pools.ann.pool.size).toBe(2)
+    const bob = pools.bob.lease('bob')
+    await tick(pools)
     expect(bob.server).toBeNull()
+    expect(pools.ann.pool.size).toBe(2)
   })
 
-  test('lets a busy pool give up a server for clients who have waited longer than its own', async () => {
-    const pools = new Neighbours({ maxDatabaseConnections: 1 })
-    const [ann, bob] = [pools.of('ann'), pools.of('bob')]
-    const held = await ann.served('a')
-    const old = bob.lease('old')
-    vi.advanceTimersByTime(51)
-    const young = ann.lease('young')
-    ann.pool.release(held.server)
-    await pools.settle()
-    expect(old.server).not.toBeNull()
-    expect(young.server).toBeNull()
-    expect(ann.pool.size).toBe(0)
+  test('takes no server that is on its way to a client of its own pool', async () => {
+    const pools = poolsOf(1, ['ann', 'bob'])
+    const { server } = await pools.ann.served('first')
+    pools.ann.pool.release(server)
+    vi.advanceTimersByTime(1001)
+    await tick(pools)
+    const ann = pools.ann.lease('ann')
+    const bob = pools.bob.lease('bob')
+    for (const servers of Object.values(pools)) await servers.settle()
+    expect(ann.server).toBe(server)
+    expect(bob.server).toBeNull()
+    expect(isClosed(server)).toBe(false)
   })
 
-  test('does not make pools under equal pressure reconnect at each transaction', async () => {
-    const pools = new Neighbours({ maxDatabaseConnections: 2 })
-    const [ann, bob] = [pools.of('ann'), pools.of('bob')]
-    const held = [await ann.served('a'), await bob.served('b')]
-    const queues = [ann, bob].map((servers) => [servers.lease('next'), servers.lease('then')])
-    const before = new Set(held.map(({ server }) => server))
-    for (let round = 0; round < 20; round += 1) {
-      vi.advanceTimersByTime(3)
-      for (const [index, servers] of [ann, bob].entries()) {
-        const queue = queues[index] as FakeLessee[]
-        const holder = held[index] as { server: ServerConnection }
-        servers.pool.release(holder.server)
-        const next = queue.shift() as FakeLessee
-        expect(next.server).not.toBeNull()
-        expect(before).toContain(next.server)
-        holder.server = next.server as ServerConnection
-        queue.push(servers.lease(`round ${round}`))
+  test('closes a server that comes back, for a pool whose client has waited for longer', async () => {
+    const pools = poolsOf(1, ['ann', 'bob'])
+    const ann = await pools.ann.served('ann')
+    const bob = pools.bob.lease('bob')
+    vi.advanceTimersByTime(100)
+    const later = pools.ann.lease('later')
+    pools.ann.pool.release(ann.server)
+    expect(isClosed(ann.server)).toBe(true)
+    await pools.bob.settle()
+    expect(bob.server).not.toBeNull()
+    expect(later.server).toBeNull()
+    pools.bob.pool.release(bob.server as ServerConnection)
+    await pools.ann.settle()
+    expect(later.server).not.toBeNull()
+    expect(existing(pools)).toBe(1)
+  })
+
+  test('serves the longest waiting client of all pools first, whatever their names', async () => {
+    const pools = poolsOf(1, ['holder', 'zoe', 'mia', 'ann'])
+    const holder = await pools.holder.served('holder')
+    const order: string[] = []
+    const waiting: [FakeServers, FakeLessee][] = []
+    for (const name of ['mia', 'zoe', 'ann'] as const) {
+      waiting.push([pools[name], pools[name].lease(name)])
+      vi.advanceTimersByTime(100)
+    }
+    pools.holder.pool.release(holder.server)
+    for (let round = 0; round < 3; round++) {
+      for (const servers of Object.values(pools)) await servers.settle()
+      for (const [servers, { name, server }] of waiting) {
+        if (server === null || order.includes(name)) continue
+        order.push(name)
+        servers.pool.release(server)
+        break
       }
     }
-    expect(pools.existing).toBe(2)
+    expect(order).toEqual(['mia', 'zoe', 'ann'])
+    expect(existing(pools)).toBe(1)
+  })
+
+  test('does not make pools under equal pressure take turns at each transaction', async () => {
+    const pools = poolsOf(2, ['ann', 'bob'])
+    let opened = 0
+    const leases: [FakeServers, FakeLessee][] = []
+    const seen = new Set<ServerConnection>()
+    for (const servers of Object.values(pools)) leases.push([servers, await servers.served('first')])
+    // Three clients for each pool, transactions of a millisecond, for two seconds.
+    for (const servers of Object.values(pools))
+      for (let i = 0; i < 3; i++) leases.push([servers, servers.lease(String(i))])
+    let served = 0
+    for (let ms = 0; ms < 2000; ms++) {
+      for (const servers of Object.values(pools)) await servers.settle()
+      for (const lease of [...leases]) {
+        const [servers, { server }] = lease
+        if (server === null) continue
+        if (!seen.has(server)) opened += 1
+        seen.add(server)
+        leases.splice(leases.indexOf(lease), 1)
+        served += 1
+        leases.push([servers, servers.lease('next')])
+        servers.pool.release(server)
+      }
+      vi.advanceTimersByTime(1)
+    }
+    expect(served).toBeGreaterThan(2000)
+    expect(opened).toBe(2)
+  })
+
+  test('shares the servers out over time between a pool under pressure and one that was late', async () => {
+    const pools = poolsOf(1, ['ann', 'bob'])
+    const queue: FakeLessee[] = [await pools.ann.served('a'), pools.ann.lease('b'), pools.ann.lease('c')]
+    const bob = pools.bob.lease('bob')
+    let waitedMs = 0
+    while (bob.server === null && waitedMs < 1000) {
+      const first = queue.find(({ server }) => server !== null)
+      if (first?.server) {
+        queue.splice(queue.indexOf(first), 1)
+        queue.push(pools.ann.lease('next'))
+        pools.ann.pool.release(first.server)
+      }
+      for (const servers of Object.values(pools)) await servers.settle()
+      vi.advanceTimersByTime(5)
+      waitedMs += 5
+    }
+    expect(bob.server).not.toBeNull()
+    expect(waitedMs).toBeLessThan(100)
+  })
+
+  test('that a reload makes smaller has servers closed: idle ones at a tick, those in use as they come back', async () => {
+    const pools = poolsOf(4, ['ann', 'bob'])
+    const ann = [await pools.ann.served('a'), await pools.ann.served('b')]
+    const bob = [await pools.bob.served('c'), await pools.bob.served('d')]
+    pools.ann.pool.release(ann[0]?.server as ServerConnection)
+    for (const { pool } of Object.values(pools)) pool.configure({ ...pool.policy, maxDatabaseConnections: 2 })
+    await tick(pools)
+    expect(existing(pools)).toBe(3)
+    for (const { server } of bob) pools.bob.pool.release(server)
+    expect(existing(pools)).toBe(2)
+    await tick(pools)
+    expect(existing(pools)).toBe(2)
+  })
+
+  test('that a reload makes larger has waiting clients served at once', async () => {
+    const pools = poolsOf(1, ['ann', 'bob'])
+    await pools.ann.served('ann')
+    const bob = pools.bob.lease('bob')
+    for (const { pool } of Object.values(pools)) pool.configure({ ...pool.policy, maxDatabaseConnections: 2 })
+    await pools.bob.settle()
+    expect(bob.server).not.toBeNull()
+  })
+
+  test('gives the place of a pool that ends to the others', async () => {
+    const pools = poolsOf(1, ['ann', 'bob'])
+    const ann = await pools.ann.served('ann')
+    ann.server.handler = pools.ann.holder
+    const bob = pools.bob.lease('bob')
+    await pools.ann.pool.stop(new TypeError('end') as never)
+    await pools.bob.settle()
+    expect(bob.server).not.toBeNull()
+  })
+
+  test('is not held up by a client that waits for RESUME, nor by one that has gone', async () => {
+    const pools = poolsOf(1, ['holder', 'paused', 'bob'])
+    const holder = await pools.holder.served('holder')
+    pools.paused.lease('paused')
+    vi.advanceTimersByTime(100)
+    const gone = pools.bob.lease('gone')
+    const bob = pools.bob.lease('bob')
+    pools.paused.pool.pause()
+    pools.bob.pool.cancelWait(gone)
+    vi.advanceTimersByTime(100)
+    pools.holder.pool.release(holder.server)
+    await pools.bob.settle()
+    expect(bob.server).not.toBeNull()
+    pools.paused.pool.resume()
+    vi.advanceTimersByTime(100)
+    pools.bob.pool.release(bob.server as ServerConnection)
+    await pools.paused.settle()
+    expect(pools.paused.log).toEqual(['paused is served'])
   })
 })
 
 describe('max_user_connections', () => {
-  test('holds for all databases of a user together, and an idle server of another one makes room', async () => {
-    const pools = new Neighbours({ maxUserConnections: 1 })
-    const [one, two] = [pools.of('ann', {}, 'one'), pools.of('ann', {}, 'two')]
-    const held = await one.served('a')
-    const waiter = two.lease('b')
-    await pools.settle()
-    expect(waiter.server).toBeNull()
-    one.pool.release(held.server)
-    await pools.settle()
-    expect(waiter.server).not.toBeNull()
-    expect(pools.existing).toBe(1)
-    await pools.of('bob', {}, 'one').served('c')
-    expect(pools.existing).toBe(2)
+  test('is never exceeded by the pools of one user together, and an idle server makes room', async () => {
+    const budget = new LocalBudget()
+    const pools = Object.fromEntries(
+      ['one', 'two'].map((database) => [
+        database,
+        new FakeServers({ size: 10, maxUserConnections: 2 }, { database, budget }),
+      ]),
+    ) as Record<'one' | 'two', FakeServers>
+    const first = await pools.one.served('first')
+    await pools.one.served('second')
+    const third = pools.two.lease('third')
+    await pools.two.settle()
+    expect(third.server).toBeNull()
+    expect(existing(pools)).toBe(2)
+    pools.one.pool.release(first.server)
+    await pools.two.settle()
+    expect(isClosed(first.server)).toBe(true)
+    expect(third.server).not.toBeNull()
+    expect(existing(pools)).toBe(2)
+  })
+
+  test('and max_db_connections may both be in the way: room is made under both', async () => {
+    const budget = new LocalBudget()
+    const limits = { size: 10, maxDatabaseConnections: 1, maxUserConnections: 1 }
+    const make = (database: string, user: string): FakeServers =>
+      new FakeServers(limits, { database, user, budget })
+    const [ours, sameDatabase, sameUser] = [make('d', 'u'), make('d', 'other'), make('other', 'u')]
+    for (const servers of [sameDatabase, sameUser]) {
+      const { server } = await servers.served('client')
+      servers.pool.release(server)
+    }
+    await ours.served('us')
+    expect([ours, sameDatabase, sameUser].map(({ existing: count }) => count)).toEqual([1, 0, 0])
   })
 })
-
-test('whatever happens, no limit is exceeded, every pool serves in order, and nothing is lost', async () => {
-  const step = fc.record({
-    kind: fc.constantFrom(
-      ...(['lease', 'lease', 'release', 'release', 'cancel', 'die', 'fail', 'settle', 'later'] as const),
-      ...(['pause', 'resume', 'renew', 'resize'] as const),
-    ),
-    user: fc.constantFrom('ann', 'bob', 'zoe'),
-    size: fc.integer({ min: 1, max: 3 }),
-  })
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(step, { maxLength: 60 }),
-      fc.integer({ min: 1, max: 4 }),
-      async (steps, limit) => {
-        const pools = new Neighbours({ maxDatabaseConnections: limit, retryMs: 100, size: 3 })
-        const waiting = new Map<FakeServers, FakeLessee[]>()
-        const leased = new Map<FakeServers, ServerConnection[]>()
-        for (const user of ['ann', 'bob', 'zoe']) {
-          waiting.set(pools.of(user), [])
-          leased.set(pools.of(user), [])
-        }
-        const collect = (): void => {
-          for (const servers of pools.all) {
-            const queue = waiting.get(servers) ?? []
-            while (queue[0]?.server)
-              leased.get(servers)?.push((queue.shift() as FakeLessee).server as ServerConnection)
-            expect(queue.every(({ server }) => server === null)).toBe(true)
-          }
-          expect(pools.existing).toBeLessThanOrEqual(limit)
-        }
-        let count = 0
-        for (const { kind, user, size } of steps) {
-          const servers = pools.of(user)
-          const queue = waiting.get(servers) ?? []
-          const held = leased.get(servers) ?? []
-          switch (kind) {
-            case 'lease': {
-              count += 1
-              const lessee = servers.lease(String(count))
-              if (lessee.server === null) queue.push(lessee)
-              else held.push(lessee.server)
-              break
-            }
-            case 'release':
-              if (held.length > 0) servers.pool.release(held.shift() as ServerConnection)
-              break
-            case 'cancel':
-              if (queue.length > 0) servers.pool.cancelWait(queue.pop() as FakeLessee)
-              break
-            case 'die':
-              if (held.length > 0) {
-                const server = held.pop() as ServerConnection
-                server.handler = servers.holder
-                servers.connection(server).lose()
-              }
-              break
-            case 'fail':
-              servers.automatic = false
-              await servers.settle()
-              for (const opening of [...servers.openings])
-                opening.fail(new PoolerError('57P03', 'starting up'))
-              servers.automatic = true
-              break
-            case 'later':
-              vi.advanceTimersByTime(1500)
-              pools.tick()
-              break
-            case 'settle':
-              await pools.settle()
-              break
-            case 'pause':
-              servers.pool.pause()
-              break
-            case 'resume':
-              servers.pool.resume()
-              break
-            case 'renew':
-              servers.pool.renew('reconnect')
-              break
-            case 'resize':
-              servers.pool.configure({ ...servers.pool.policy, size })
-              break
-          }
-          collect()
-        }
-        // In the end everybody is served, as far as servers come back.
-        for (const { pool } of pools.all) pool.resume()
-        for (let i = 0; i < 200 && [...waiting.values()].some((queue) => queue.length > 0); i += 1) {
-          for (const servers of pools.all) {
-            const held = leased.get(servers) ?? []
-            for (const server of held.splice(0)) servers.pool.release(server)
-          }
-          vi.advanceTimersByTime(500)
-          pools.tick()
-          await pools.settle()
-          collect()
-        }
-        expect([...waiting.values()].every((queue) => queue.length === 0)).toBe(true)
-        for (const servers of pools.all)
-          for (const server of leased.get(servers) ?? []) servers.pool.release(server)
-        await Promise.all(pools.all.map(({ pool }) => pool.stop(new PoolerError('57P01', 'over'))))
-        expect(pools.existing).toBe(0)
-        // All places have been given back.
-        expect(pools.budget.isUnused).toBe(true)
-      },
-    ),
-    { numRuns: 60 },
-  )
-}, 30_000)
