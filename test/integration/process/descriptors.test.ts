@@ -98,4 +98,5 @@ test('who comes when no descriptors are left is refused; the others notice nothi
   expect(lines[0]).toMatchObject({ limit: LIMIT, refused: 1 })
   expect(await pooler.end('SIGTERM')).toBe(0)
   expect(pooler.errors).toBe('')
-})
+  // Hundreds of logins, three times over, and a log that speaks once in five seconds.
+}, 60_000)
