@@ -91,6 +91,10 @@ export class ServerPool implements BudgetMember {
       supplied: (server: ServerConnection) => this.#supplied(server),
       give: (server: ServerConnection) => this.#give(server),
       serveWaiters: () => this.#serveWaiters(),
+      freed: () => {
+        this.#serveWaiters()
+        this.#conditions.check()
+      },
       failed: (error: PoolerError, goesBy: boolean) => {
         if (!this.#stopping && this.supply.returning === 0) this.#refusals.refuseAfter(error, goesBy)
       },
@@ -125,10 +129,11 @@ export class ServerPool implements BudgetMember {
     return this.paused ? Number.POSITIVE_INFINITY : this.#waiters.oldestSinceMs
   }
 
-  get spare(): ServerConnection | undefined {
+  spare(belowMinimum: boolean): ServerConnection | undefined {
+    if (!belowMinimum && this.size <= this.policy.minSize) return undefined
     const idle = this.#idle.coldestFirst
     // Its own waiters are about to get theirs.
-    return this.size > this.policy.minSize && idle.length > this.waiting ? idle[0] : undefined
+    return idle.length > this.waiting ? idle[0] : undefined
   }
 
   /** Nobody would miss it. */
@@ -260,7 +265,7 @@ export class ServerPool implements BudgetMember {
     this.#serveWaiters()
   }
 
-  /** A server of this pool is closed: its place is free. */
+  /** A server of this pool is closed. Its place is free when PostgreSQL has ended the session. */
   onServerClosed(server: ServerConnection, error: PoolerError): void {
     this.#log.info(
       { pool: this.#name, serverPid: server.processId, sqlState: error.sqlState, reason: error.message },
@@ -288,7 +293,7 @@ export class ServerPool implements BudgetMember {
       this.#retire(server, reason)
       return
     }
-    if (this.#budget.contended && this.#budget.isOwed(this, Date.now())) {
+    if (this.#budget.contended && this.#budget.claim(this, server, Date.now())) {
       this.giveUp(server)
       return
     }
@@ -314,8 +319,13 @@ export class ServerPool implements BudgetMember {
     const server = await opening
     this.generation.opened(server, generation, startup === undefined)
     this.#log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
-    if (startup === undefined) this.#idleHandler.adopt(server)
-    else this.#idleHandler.keepFor(server)
+    try {
+      if (startup === undefined) this.#idleHandler.adopt(server)
+      else this.#idleHandler.keepFor(server)
+    } catch (error) {
+      await server.untilGone()
+      throw error
+    }
     return server
   }
 
@@ -351,6 +361,6 @@ export class ServerPool implements BudgetMember {
     const succeeds =
       reason === 'server_lifetime' && this.waiting === 0 && wantsReplacement(server, this.policy, Date.now())
     server.close(new PoolerError(SqlState.AdminShutdown, reason))
-    if (succeeds) this.supply.replace()
+    if (succeeds && !this.supply.replace()) server.whenGone(() => this.supply.replace())
   }
 }

@@ -229,6 +229,27 @@ describe('a shared limit', () => {
     expect(carol.server).not.toBeNull()
   })
 
+  test('has one server closed for a dedicated one, however long PostgreSQL takes to end the session', async () => {
+    for (const limits of [{ size: 2 }, { size: 5, maxDatabaseConnections: 2 }]) {
+      const servers = new FakeServers(limits)
+      servers.lingering = true
+      const [bob, carol, dave] = [await servers.served('bob'), await servers.served('carol'), 'dave']
+      servers.pool.release(bob.server)
+      const alice = servers.dedicate('alice')
+      expect(bob.server.state).toBe(ServerState.Closed)
+      const waiting = servers.lease(dave)
+      servers.pool.release(carol.server)
+      expect(waiting.server).toBe(carol.server)
+      servers.pool.tick(Date.now())
+      await servers.settle()
+      expect(alice.server).toBeNull()
+      servers.letGo()
+      await servers.settle()
+      expect(alice.server).not.toBeNull()
+      expect(servers.most).toBe(2)
+    }
+  })
+
   test('is kept while its own pool has an idle server', async () => {
     const servers = new FakeServers({ size: 5, maxDatabaseConnections: 1 })
     const bob = await servers.served('bob')
