@@ -66,7 +66,7 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
   start(): void {
     const { client, pool } = this
     client.handler = this
-    pool.sessions += 1
+    pool.clients.join()
     const { outage } = pool.supply
     if (outage === null) pool.dedicate(this)
     else client.fail(outage)
@@ -74,7 +74,7 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
-    const ending = this.#context.draining ?? this.pool.ending
+    const ending = this.#context.draining ?? this.pool.clients.ending
     if (ending !== null) this.fail(ending)
     if (this.#leavingSinceMs > 0 && nowMs - this.#leavingSinceMs > GIVE_UP_AFTER_MS) this.#leave()
   }
@@ -156,8 +156,7 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
     if (server === null) pool.cancelWait(this)
     else
       server.close(new PoolerError(SqlState.ConnectionFailure, `its replication client has gone: ${reason}`))
-    pool.sessions -= 1
-    pool.usedAtMs = Date.now()
+    pool.clients.leave()
     this.#context.ended(this, reason)
   }
 

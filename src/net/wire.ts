@@ -57,6 +57,8 @@ export class Wire implements SocketHandler {
   /** What is still read after hangUp(). */
   #maxUnwantedBytes = Number.POSITIVE_INFINITY
   congested = false
+  /** The peer was cut off because it went on sending after hangUp(). */
+  overran = false
   bytesReceived = 0
   bytesSent = 0
 
@@ -200,7 +202,9 @@ export class Wire implements SocketHandler {
   onData(buffer: Buffer, start: number, end: number): void {
     if (this.#closed) {
       this.#maxUnwantedBytes -= end - start
-      if (this.#maxUnwantedBytes < 0) this.#connection.destroy()
+      if (this.#maxUnwantedBytes >= 0) return
+      this.overran = true
+      this.#connection.destroy()
       return
     }
     this.bytesReceived += end - start

@@ -152,7 +152,8 @@ export class LocalBudget implements ConnectionBudget {
     for (const owner of this.#members) {
       const server = owner === member || !shares(owner, member, limit) ? undefined : owner.spare(belowMinimum)
       if (server === undefined) continue
-      if (coldest === undefined || server.idleSinceMs < coldest.server.idleSinceMs) coldest = { owner, server }
+      if (coldest === undefined || server.idleSinceMs < coldest.server.idleSinceMs)
+        coldest = { owner, server }
     }
     return coldest
   }

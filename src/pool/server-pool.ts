@@ -10,6 +10,7 @@ import { DatabaseStats } from './database-stats.ts'
 import { DedicatedServers } from './dedicated-servers.ts'
 import { IdleServerHandler } from './idle-server-handler.ts'
 import { IdleServers } from './idle-servers.ts'
+import { PoolClients } from './pool-clients.ts'
 import { PoolGeneration } from './pool-generation.ts'
 import { Refusals } from './refusals.ts'
 import { usedUpReason, wantsReplacement } from './server-age.ts'
@@ -54,13 +55,9 @@ export class ServerPool implements BudgetMember {
   readonly #checks = new ServerChecks()
   readonly #conditions = new Conditions()
   readonly generation = new PoolGeneration()
-  /** Why its clients are disconnected once they are in no transaction; null = they are served. */
-  ending: PoolerError | null = null
+  readonly clients = new PoolClients()
   /** What its clients have done; shared with the other pools of the database. */
   stats = new DatabaseStats()
-  /** Sessions that belong to it, with a server or without; when the last of them ended. */
-  sessions = 0
-  usedAtMs = Date.now()
   /** Set by pause(), resume() and kill() alone. */
   paused = false
   /** Set by configure() alone. */
@@ -91,10 +88,7 @@ export class ServerPool implements BudgetMember {
       supplied: (server: ServerConnection) => this.#supplied(server),
       give: (server: ServerConnection) => this.#give(server),
       serveWaiters: () => this.#serveWaiters(),
-      freed: () => {
-        this.#serveWaiters()
-        this.#conditions.check()
-      },
+      freed: () => this.#serveWaiters(),
       failed: (error: PoolerError, goesBy: boolean) => {
         if (!this.#stopping && this.supply.returning === 0) this.#refusals.refuseAfter(error, goesBy)
       },
@@ -138,7 +132,7 @@ export class ServerPool implements BudgetMember {
 
   /** Nobody would miss it. */
   get isForgettable(): boolean {
-    return this.sessions === 0 && this.waiting === 0 && this.supply.isEmpty && this.policy.minSize === 0
+    return this.clients.count === 0 && this.waiting === 0 && this.supply.isEmpty && this.policy.minSize === 0
   }
 
   /**
@@ -238,11 +232,6 @@ export class ServerPool implements BudgetMember {
     for (const server of this.#idle.outdate(matches, reason)) this.#retire(server, reason)
   }
 
-  /** Some server of an earlier generation is still in use. */
-  get isRenewing(): boolean {
-    return [...this.supply.servers].some((server) => this.generation.retireReason(server) !== null)
-  }
-
   /** Resolves when `condition` holds, which is looked at whenever a server goes and at each tick. */
   until(condition: () => boolean): Promise<void> {
     return this.#conditions.until(condition)
@@ -319,13 +308,7 @@ export class ServerPool implements BudgetMember {
     const server = await opening
     this.generation.opened(server, generation, startup === undefined)
     this.#log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
-    try {
-      if (startup === undefined) this.#idleHandler.adopt(server)
-      else this.#idleHandler.keepFor(server)
-    } catch (error) {
-      await server.untilGone()
-      throw error
-    }
+    await this.#idleHandler.admit(server, startup === undefined)
     return server
   }
 

@@ -27,8 +27,9 @@ export const Residue = {
 
 /** A session that PostgreSQL has not ended so long after it was told to is not waited for. */
 const GONE_WITHIN_MS = 3000
-/** Of a result that nobody wants any more so much is read; then PostgreSQL finds out at its next write. */
+/** Of a result that nobody wants any more so much is read; then PostgreSQL finds out at its next write, and ends. */
 const MAX_UNWANTED_BYTES = 1024 * 1024
+const ENDS_AFTER_WRITE_MS = 500
 
 /** Who is responsible for a server at the moment: its login, its pool while idle, the session it is leased to. */
 export interface ServerHandler {
@@ -120,15 +121,15 @@ export class ServerConnection implements WireOwner, MessageHandler {
   }
 
   /**
-   * Calls `listener` when the socket is gone, at once if it is. PostgreSQL closes its end as the very last of a
-   * session, or is not waited for any longer: whoever counts sessions counts this one until then.
+   * Calls `listener` when the session is gone, at once if it is: PostgreSQL closes its end of the socket as the very
+   * last of it, or is not waited for any longer. Whoever counts sessions counts this one until then.
    */
   whenGone(listener: () => void): void {
     if (this.#isGone) listener()
     else this.#whenGone.push(listener)
   }
 
-  /** Resolves when the socket is gone. */
+  /** Resolves when the session is gone. */
   untilGone(): Promise<void> {
     return new Promise((resolve) => this.whenGone(resolve))
   }
@@ -205,6 +206,11 @@ export class ServerConnection implements WireOwner, MessageHandler {
   }
 
   onGone(): void {
+    if (this.wire.overran) setTimeout(() => this.#gone(), ENDS_AFTER_WRITE_MS).unref()
+    else this.#gone()
+  }
+
+  #gone(): void {
     this.#isGone = true
     for (const listener of this.#whenGone.splice(0)) listener()
   }

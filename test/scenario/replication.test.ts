@@ -140,7 +140,7 @@ test('a server that does not end after a Terminate is given up', () => {
   scenario.tick(10_500)
   expect(server.gone).toBe(true)
   expect(client.gone).toBe(true)
-  expect(scenario.pool).toMatchObject({ size: 0, activeCount: 0, sessions: 0 })
+  expect(scenario.pool).toMatchObject({ size: 0, activeCount: 0, clients: { count: 0 } })
 })
 
 test('client_login_timeout ends a client that waits for its connection', async () => {
@@ -177,5 +177,5 @@ test('a client that leaves during the login of its server takes that along', asy
   early.vanish()
   await place.settle()
   expect(place.server().gone).toBe(true)
-  expect(place.pool).toMatchObject({ size: 0, opening: 0, waiting: 0, sessions: 0 })
+  expect(place.pool).toMatchObject({ size: 0, opening: 0, waiting: 0, clients: { count: 0 } })
 })
