@@ -72,7 +72,7 @@ export class ServerPool implements BudgetMember {
     this.#budget = budget
     this.#log = log
     this.#idleHandler = new IdleServerHandler(this.#name, log, this)
-    this.#refusals = new Refusals(this, this.#waiters, log)
+    this.#refusals = new Refusals(this, budget, this.#waiters, log)
     const owner = {
       name: this.#name,
       member: this,

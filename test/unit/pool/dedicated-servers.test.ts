@@ -317,6 +317,6 @@ test('whatever happens to dedicated and other servers, the limit holds, and ever
         expect(servers.most).toBeLessThanOrEqual(size)
       },
     ),
-    { numRuns: 300 },
+    { numRuns: Number(process.env.POOLER_FUZZ_RUNS ?? 60) },
   )
 })

@@ -288,6 +288,31 @@ describe('max_db_connections', () => {
   })
 })
 
+describe('the error of query_wait_timeout names', () => {
+  const detailOf = async (policy: Policy): Promise<string | undefined> => {
+    const budget = new LocalBudget()
+    const make = (user: string): FakeServers =>
+      new FakeServers({ waitTimeoutMs: 1000, ...policy }, { database: 'd', user, budget })
+    const [own, other] = [make('ann'), make('bob')]
+    await own.served('a')
+    await other.served('b')
+    const waiter = own.lease('waiter')
+    vi.advanceTimersByTime(1001)
+    own.pool.tick(Date.now())
+    return waiter.refusal?.detail
+  }
+
+  test.each([
+    [{ size: 1, maxDatabaseConnections: 2 }, 'pool_size 1'],
+    [{ size: 5, maxDatabaseConnections: 2 }, 'max_db_connections 2 of database d, of which 2 are taken'],
+    [{ size: 5, maxUserConnections: 1 }, 'max_user_connections 1 of user ann, of which 1 are taken'],
+  ])('the limit, with the numbers: %j', async (policy, limit) => {
+    expect(await detailOf(policy)).toBe(
+      `1 of 1 server connections of the pool d/ann are in use (${limit}), and 1 clients have been waiting.`,
+    )
+  })
+})
+
 describe('max_user_connections', () => {
   test('is never exceeded by the pools of one user together, and an idle server makes room', async () => {
     const budget = new LocalBudget()
