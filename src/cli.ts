@@ -20,6 +20,7 @@ import { createLogger } from './log.ts'
 import { openFileLimit } from './net/open-file-limit.ts'
 import { Pooler } from './pooler.ts'
 import { Service } from './process/service.ts'
+import { keepYoungGenerationSmall } from './process/small-young-generation.ts'
 
 /**
  * The command `pooler`: parameters in, exit code out. Chooses between a configuration file and the embedded
@@ -197,6 +198,7 @@ function portInUse(port: number): string {
   return `port ${port} on ${HOST} is in use: stop the program that listens there, or choose another one with --port`
 }
 
+keepYoungGenerationSmall()
 main(process.argv.slice(2)).then(
   (exitCode) => process.exit(exitCode),
   (error: unknown) => {
