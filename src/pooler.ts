@@ -3,6 +3,7 @@ import { loginClock } from './auth/login-clock.ts'
 import { LoginThrottle } from './auth/login-throttle.ts'
 import { readStartupFiles, type StartupFiles } from './client/startup-files.ts'
 import { buildConfig, type Config, type ConfigInput } from './config/config.ts'
+import { listenAddress } from './config/listen-address.ts'
 import { poolPolicy } from './config/pool-policy.ts'
 import { mergeForReload, type ReloadReport } from './config/reload.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
@@ -15,7 +16,10 @@ import { reloadPools } from './control/reload-pools.ts'
 import { drainClients } from './control/shutdown.ts'
 import { Suspension } from './control/suspension.ts'
 import { PoolerError, SqlState } from './errors.ts'
+import { HttpListener } from './http/http-listener.ts'
+import { httpRoutes } from './http/http-routes.ts'
 import type { Logger } from './log.ts'
+import { type PoolerStats, poolerStats } from './metrics/pooler-stats.ts'
 import { StatsBook } from './metrics/stats-book.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
 import { ClientListeners } from './net/client-listeners.ts'
@@ -32,26 +36,6 @@ import { StatementRegistry } from './prepared/statement-registry.ts'
 /** Until the configuration is read. */
 const NO_LIMITS = { maxPendingPerAddress: 0, maxFailedPerAddress: 0, failureDelayMs: 0 }
 
-/** Counts for operators and tests. */
-export interface PoolerStats {
-  readonly clients: number
-  /** Statements in the registry. */
-  readonly statements: number
-  /** Clients that were refused because the process has too few file descriptors. */
-  readonly refusedForDescriptors: number
-  readonly pools: readonly PoolStats[]
-}
-
-export interface PoolStats {
-  readonly database: string
-  readonly user: string
-  /** Server connections that exist, and those of them that are leased. */
-  readonly servers: number
-  readonly active: number
-  /** Clients in the queue. */
-  readonly waiting: number
-}
-
 /** What exists from start() on. */
 interface StartedParts {
   readonly tls: TlsDirectory
@@ -59,6 +43,8 @@ interface StartedParts {
   readonly databases: DatabaseControl
   readonly suspension: Suspension
   readonly consoles: ConsoleSessions
+  /** Metrics and health; null without http_listen. */
+  readonly http: HttpListener | null
 }
 
 /** Where a configuration comes from, to be read again by reload(). */
@@ -125,17 +111,13 @@ export class Pooler implements PoolerControl {
     return { host: listener.host, port: listener.port }
   }
 
+  /** Where metrics and health are served; undefined without http_listen, and before start(). */
+  get httpAddress(): { host: string; port: number } | undefined {
+    return this.#parts?.http?.address
+  }
+
   get stats(): PoolerStats {
-    const pools = [...this.#pools].map((pool) => ({
-      database: pool.database,
-      user: pool.user,
-      servers: pool.size,
-      active: pool.activeCount,
-      waiting: pool.waiting,
-    }))
-    const refusedForDescriptors = this.#listeners.refused
-    const clients = this.#parts?.multiplexer.clientCount ?? 0
-    return { clients, statements: this.#registry.size, refusedForDescriptors, pools }
+    return poolerStats(this.#pools, this.#registry, this.#parts?.multiplexer, this.#listeners.refused)
   }
 
   /**
@@ -169,8 +151,14 @@ export class Pooler implements PoolerControl {
       databases: new DatabaseControl(() => this.#config, this.#pools, multiplexer),
       suspension: new Suspension(multiplexer),
       consoles: this.#createConsoles(multiplexer, stats),
+      http: await this.#openHttp(multiplexer),
     }
-    await this.#listeners.open(config.pooler, (connection) => multiplexer.accept(connection))
+    await this.#listeners
+      .open(config.pooler, (connection) => multiplexer.accept(connection))
+      .catch(async (error: unknown) => {
+        await this.#parts?.http?.close()
+        throw error
+      })
     this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
     this.#janitor.add((nowMs) => this.#sources.tick(nowMs))
     this.#janitor.add(() => this.#factory.followHosts(this.#pools))
@@ -263,6 +251,7 @@ export class Pooler implements PoolerControl {
     this.#sources.stop(error)
     await Promise.all([...this.#pools].map((pool) => pool.stop(error)))
     await listening
+    await this.#parts?.http?.close()
     this.#log.info('stopped')
   }
 
@@ -297,6 +286,19 @@ export class Pooler implements PoolerControl {
     reloadPools(this.#pools, before, config)
     this.#openMinimum()
     if (before.pooler.log_level !== config.pooler.log_level) this.#log.level = config.pooler.log_level
+  }
+
+  /** First of all listeners, so that a probe that comes early hears something. */
+  async #openHttp(multiplexer: Multiplexer): Promise<HttpListener | null> {
+    const { http_listen } = this.#config.pooler
+    if (http_listen === undefined) return null
+    const parts = { config: () => this.#config, pools: this.#pools, multiplexer }
+    const http = new HttpListener(
+      httpRoutes({ ...parts, listening: () => this.#listeners.first !== undefined }),
+      this.#log,
+    )
+    await http.open(listenAddress(http_listen))
+    return http
   }
 
   #createConsoles(multiplexer: Multiplexer, stats: StatsBook): ConsoleSessions {

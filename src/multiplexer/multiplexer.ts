@@ -90,6 +90,11 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     this.#loginContext = this.#createLoginContext()
   }
 
+  /** Nobody logs in any more: the pooler is coming to its end. */
+  get closing(): boolean {
+    return this.#closed !== null
+  }
+
   /** Connections of clients, logged in or not. */
   get clientCount(): number {
     return this.#logins.size + this.#sessions.size + this.#replications.size
