@@ -3,21 +3,21 @@ import { loginClock } from './auth/login-clock.ts'
 import { LoginThrottle } from './auth/login-throttle.ts'
 import { readStartupFiles, type StartupFiles } from './client/startup-files.ts'
 import { buildConfig, type Config, type ConfigInput } from './config/config.ts'
-import { listenAddress } from './config/listen-address.ts'
-import { poolPolicy } from './config/pool-policy.ts'
 import { mergeForReload, type ReloadReport } from './config/reload.ts'
+import { ReloadRecord } from './config/reload-record.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
 import { withSetting } from './config/with-setting.ts'
 import { AuthSources } from './control/auth-sources.ts'
 import { DatabaseControl } from './control/database-control.ts'
+import { openMinimum } from './control/open-minimum.ts'
 import { PoolFactory } from './control/pool-factory.ts'
 import type { PoolerControl, ShutdownMode } from './control/pooler-control.ts'
 import { reloadPools } from './control/reload-pools.ts'
 import { drainClients } from './control/shutdown.ts'
 import { Suspension } from './control/suspension.ts'
 import { PoolerError, SqlState } from './errors.ts'
-import { HttpListener } from './http/http-listener.ts'
-import { httpRoutes } from './http/http-routes.ts'
+import type { HttpListener } from './http/http-listener.ts'
+import { openHttp } from './http/open-http.ts'
 import type { Logger } from './log.ts'
 import { type PoolerStats, poolerStats } from './metrics/pooler-stats.ts'
 import { StatsBook } from './metrics/stats-book.ts'
@@ -28,6 +28,7 @@ import { FlushQueue } from './net/flush-queue.ts'
 import { lookUpHost } from './net/look-up-host.ts'
 import { NodeTransport } from './net/node-transport.ts'
 import type { TlsDirectory } from './net/tls-directory.ts'
+import { Instruments } from './pool/instruments.ts'
 import { Janitor } from './pool/janitor.ts'
 import { LocalBudget } from './pool/local-budget.ts'
 import { PoolDirectory } from './pool/pool-directory.ts'
@@ -74,6 +75,9 @@ export class Pooler implements PoolerControl {
   readonly #sources: AuthSources
   readonly #listeners: ClientListeners
   readonly #stopping = new AbortController()
+  readonly #reloads = new ReloadRecord()
+  /** Null without http_listen. */
+  readonly #instruments: Instruments | null
   #parts: StartedParts | null = null
   #reloading: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | null = null
@@ -83,6 +87,8 @@ export class Pooler implements PoolerControl {
     this.#config = config
     this.#source = source
     this.#log = log
+    const { http_listen, metrics_max_pools } = config.pooler
+    this.#instruments = http_listen === undefined ? null : new Instruments(metrics_max_pools)
     this.#listeners = new ClientListeners(this.#transport, log)
     this.#factory = new PoolFactory({
       config: () => this.#config,
@@ -95,8 +101,12 @@ export class Pooler implements PoolerControl {
       budget: new LocalBudget(),
       lookup,
       log,
+      counts: this.#instruments?.connections ?? null,
     })
-    this.#pools = new PoolDirectory((database, user) => this.#factory.create(database, user))
+    this.#pools = new PoolDirectory(
+      (database, user) => this.#factory.create(database, user),
+      this.#instruments?.pools ?? null,
+    )
     this.#sources = new AuthSources(
       config,
       (origin, signal) => this.#factory.openForAuthQuery(origin, signal),
@@ -142,6 +152,7 @@ export class Pooler implements PoolerControl {
       queue: this.#queue,
       ids: this.#ids,
       log: this.#log,
+      counts: this.#instruments?.connections ?? null,
       console: (client) => this.#started.consoles.open(client),
     })
     const stats = new StatsBook(this.#pools, multiplexer, () => this.#config.pooler.stats_period)
@@ -151,7 +162,7 @@ export class Pooler implements PoolerControl {
       databases: new DatabaseControl(() => this.#config, this.#pools, multiplexer),
       suspension: new Suspension(multiplexer),
       consoles: this.#createConsoles(multiplexer, stats),
-      http: await this.#openHttp(multiplexer),
+      http: await this.#openHttp(multiplexer, stats),
     }
     await this.#listeners
       .open(config.pooler, (connection) => multiplexer.accept(connection))
@@ -164,7 +175,7 @@ export class Pooler implements PoolerControl {
     this.#janitor.add(() => this.#factory.followHosts(this.#pools))
     this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
     this.#janitor.add((nowMs) => this.#logStats(stats, nowMs))
-    this.#openMinimum()
+    openMinimum(this.#config, this.#pools)
     this.#janitor.start()
   }
 
@@ -172,6 +183,7 @@ export class Pooler implements PoolerControl {
   reload(given?: ConfigInput): Promise<ReloadReport> {
     // One after the other: each starts from what the one before it has left.
     const report = this.#reloading.then(() => this.#reload(given))
+    this.#reloads.watch(report)
     this.#reloading = report.catch(() => {})
     return report
   }
@@ -284,21 +296,20 @@ export class Pooler implements PoolerControl {
     tls.replaceBy(files.tls)
     multiplexer.configure({ config, credentials: this.#sources.credentials, policy: files.policy })
     reloadPools(this.#pools, before, config)
-    this.#openMinimum()
+    openMinimum(this.#config, this.#pools)
     if (before.pooler.log_level !== config.pooler.log_level) this.#log.level = config.pooler.log_level
   }
 
-  /** First of all listeners, so that a probe that comes early hears something. */
-  async #openHttp(multiplexer: Multiplexer): Promise<HttpListener | null> {
-    const { http_listen } = this.#config.pooler
-    if (http_listen === undefined) return null
-    const parts = { config: () => this.#config, pools: this.#pools, multiplexer }
-    const http = new HttpListener(
-      httpRoutes({ ...parts, listening: () => this.#listeners.first !== undefined }),
+  #openHttp(multiplexer: Multiplexer, stats: StatsBook): Promise<HttpListener | null> {
+    if (this.#instruments === null) return Promise.resolve(null)
+    const { connections: counts, pools: poolMetrics } = this.#instruments
+    const shared = { config: () => this.#config, pools: this.#pools, registry: this.#registry }
+    const own = { multiplexer, stats, counts, poolMetrics, dns: this.#factory.dns, reloads: this.#reloads }
+    return openHttp(
+      { ...shared, ...own, refusedForDescriptors: () => this.#listeners.refused },
+      () => this.#listeners.first !== undefined,
       this.#log,
     )
-    await http.open(listenAddress(http_listen))
-    return http
   }
 
   #createConsoles(multiplexer: Multiplexer, stats: StatsBook): ConsoleSessions {
@@ -331,15 +342,6 @@ export class Pooler implements PoolerControl {
       maxPendingPerAddress: pooler.max_pending_logins_per_address,
       maxFailedPerAddress: pooler.max_failed_logins_per_address,
       failureDelayMs: pooler.auth_failure_delay,
-    }
-  }
-
-  /** Pools that keep connections open before they have a client: whose user is known. */
-  #openMinimum(): void {
-    for (const database of this.#config.databases.values()) {
-      if (database.user === undefined) continue
-      if (poolPolicy(this.#config, database, database.user).minSize > 0)
-        this.#pools.get(database.name, database.user)
     }
   }
 }
