@@ -5,7 +5,7 @@ import { BoundedCounts } from './bounded-counts.ts'
 const MAX_LABELS = 100
 
 /** Churn: connections of one side, since the start. */
-export class Churn {
+class Churn {
   opened = 0
   /** By class of the reason. */
   readonly closed = new BoundedCounts(MAX_LABELS)
