@@ -6,6 +6,7 @@ import { freePort } from '../src/embedded/free-port.ts'
 import { programVersion } from './load/run-program.ts'
 import { WORKLOADS, type Workload } from './load/workload.ts'
 import { measureOnce } from './measure/measure.ts'
+import { countingCost } from './micro/counting-cost.ts'
 import { type Spread, spread } from './report/statistics.ts'
 import type { Run } from './result.ts'
 import { BenchDatabase } from './targets/database.ts'
@@ -42,6 +43,13 @@ interface Pair {
 }
 
 async function main(): Promise<void> {
+  for (const rows of [1, 100]) {
+    const { offMicros, addedMicros } = await countingCost(rows)
+    console.log(
+      `in memory, ${String(rows).padStart(3)} rows: ${offMicros.toFixed(2)} µs of CPU time per transaction, ` +
+        `and ${addedMicros.toFixed(2)} µs more with counting`,
+    )
+  }
   const folder = await mkdtemp(join(tmpdir(), 'pooler-bench-'))
   const running: { stop(): Promise<void> }[] = []
   try {
@@ -121,3 +129,5 @@ function percent(ratio: number): string {
 }
 
 await main()
+// The eviction timers of the pools in memory would keep the process alive.
+process.exit()

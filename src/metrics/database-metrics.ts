@@ -9,13 +9,13 @@ const MICROS_PER_SECOND = 1e6
 
 /** SHOW STATS: the counters of each database. */
 const COUNTED: readonly (readonly [string, Counter, string])[] = [
-  ['transactions_total', 'transactions', 'Transactions of clients; a pipeline counts as one.'],
-  ['queries_total', 'queries', 'Queries of clients; a pipeline counts as one.'],
+  ['sql_transactions_pooled_total', 'transactions', 'Transactions of clients; a pipeline counts as one.'],
+  ['queries_pooled_total', 'queries', 'Queries of clients; a pipeline counts as one.'],
   ['received_bytes_total', 'received', 'Bytes received from clients that have logged in.'],
   ['sent_bytes_total', 'sent', 'Bytes sent to clients that have logged in.'],
-  ['transaction_time_seconds_total', 'transactionMicros', 'Time spent in transactions.'],
-  ['query_time_seconds_total', 'queryMicros', 'Time spent waiting for answers of servers.'],
-  ['client_wait_time_seconds_total', 'waitMicros', 'Time that clients spent waiting for a server.'],
+  ['server_in_transaction_seconds_total', 'transactionMicros', 'Time spent in transactions.'],
+  ['queries_duration_seconds_total', 'queryMicros', 'Time spent waiting for answers of servers.'],
+  ['client_wait_seconds_total', 'waitMicros', 'Time that clients spent waiting for a server.'],
   ['server_assignments_total', 'serverAssignments', 'How often a client got a server.'],
   ['client_parses_total', 'clientParses', 'Parse messages of clients.'],
   ['server_parses_total', 'serverParses', 'Parse messages that were sent to servers.'],
@@ -49,7 +49,7 @@ type DatabaseValue = (sources: MetricSources, database: string) => number
 
 function gauge(name: string, help: string, value: DatabaseValue): NumberMetric {
   return {
-    name: `pooler_database_${name}`,
+    name: `pooler_databases_${name}`,
     type: 'gauge',
     help,
     labels: ['database'],
@@ -90,10 +90,10 @@ export const databaseMetrics: readonly NumberMetric[] = [
   gauge('up', '0 while no server of the database answers.', ({ pools }, name) =>
     outageOf(pools, name, Date.now()) === null ? 1 : 0,
   ),
-  gauge('connections', 'Server connections of the database.', (sources, name) =>
+  gauge('current_connections', 'Server connections of the database.', (sources, name) =>
     sumOf(sources, name, ({ size }) => size),
   ),
-  gauge('client_connections', 'Clients that are logged in to the database.', (sources, name) =>
+  gauge('current_client_connections', 'Clients that are logged in to the database.', (sources, name) =>
     sumOf(sources, name, ({ sessions }) => sessions),
   ),
   gauge(

@@ -11,8 +11,9 @@ const BEGINNING = `# Metrics
 
 What \`/metrics\` serves where \`http_listen\` is set. This file is written by \`npm run metrics-table\`.
 
-- Names are those that Prometheus recommends: \`_total\` for what only grows, times in seconds, sizes in bytes. Where
-  PgBouncer's exporter has the same number, ours is called the same with \`pooler_\` in place of \`pgbouncer_\`.
+- Names are those that Prometheus recommends: \`_total\` for what only grows, times in seconds, sizes in bytes. The
+  numbers of SHOW STATS, SHOW POOLS and SHOW DATABASES are called as in prometheus-pgbouncer-exporter, with \`pooler_\`
+  in place of \`pgbouncer_\`.
 - \`user\` is the one that the pooler logs in as at the server: that of the database, if it forces one, else the client's.
 - Only the first \`metrics_max_pools\` pairs of database and user have series of their own; all further ones are counted
   as database \`other\`, user \`other\`. Labels that peers could make up, such as SQLSTATEs, become \`other\` likewise.

@@ -98,11 +98,11 @@ describe('the numbers', () => {
       const { database } = row
       const stat = (name: string): number => text.value(`pooler_stats_${name}{database="${database}"}`)
       const whole = (name: string): number => text.sum(name, { database })
-      expect(stat('transactions_total')).toBe(Number(row.xact_count))
-      expect(stat('queries_total')).toBe(Number(row.query_count))
+      expect(stat('sql_transactions_pooled_total')).toBe(Number(row.xact_count))
+      expect(stat('queries_pooled_total')).toBe(Number(row.query_count))
       expect(stat('received_bytes_total')).toBe(Number(row.bytes_received))
       expect(stat('sent_bytes_total')).toBe(Number(row.bytes_sent))
-      expect(stat('query_time_seconds_total')).toBeCloseTo(Number(row.query_time) / 1e6, 9)
+      expect(stat('queries_duration_seconds_total')).toBeCloseTo(Number(row.query_time) / 1e6, 9)
       expect(stat('client_logins_total')).toBe(Number(row.client_login_count))
       expect(whole('pooler_query_duration_seconds_sum')).toBeCloseTo(Number(row.query_time) / 1e6, 9)
       expect(whole('pooler_transaction_duration_seconds_sum')).toBeCloseTo(Number(row.xact_time) / 1e6, 9)
@@ -172,7 +172,7 @@ describe('the numbers', () => {
     expect(
       text.value('pooler_server_connections_opened_total') -
         text.sum('pooler_server_connections_closed_total'),
-    ).toBe(text.sum('pooler_database_connections'))
+    ).toBe(text.sum('pooler_databases_current_connections'))
   })
 
   test('tell errors by SQLSTATE: the servers’, the pooler’s own, and breaches of the protocol', async () => {
@@ -217,9 +217,9 @@ test('pools beyond metrics_max_pools are counted together, and nothing is lost',
     ['pooler_query_duration_seconds_count{database="one",user="postgres"}', 1],
     ['pooler_query_duration_seconds_count{database="other",user="other"}', 2],
   ])
-  expect([...text.series('pooler_stats_queries_total')]).toEqual([
-    ['pooler_stats_queries_total{database="one"}', 1],
-    ['pooler_stats_queries_total{database="other"}', 2],
+  expect([...text.series('pooler_stats_queries_pooled_total')]).toEqual([
+    ['pooler_stats_queries_pooled_total{database="one"}', 1],
+    ['pooler_stats_queries_pooled_total{database="other"}', 2],
   ])
   expect(text.value('pooler_pools_server_idle_connections{database="other",user="other"}')).toBe(2)
 })
