@@ -43,10 +43,14 @@ export function checkListening(pooler: SettingsOf<'pooler'>, report: Report): vo
 }
 
 function checkHttp(
-  { http_listen }: SettingsOf<'pooler'>,
+  { http_listen, metrics_max_pools }: SettingsOf<'pooler'>,
   problem: (key: string, message: string) => void,
 ): void {
-  if (http_listen === undefined) return
+  if (http_listen === undefined) {
+    if (metrics_max_pools !== undefined)
+      problem('metrics_max_pools', 'has no effect without http_listen; set that, or remove the line')
+    return
+  }
   const { host, port } = listenAddress(http_listen)
   if (port > HighestPort) problem('http_listen', `expected a port from 0 to ${HighestPort}`)
   if (http_listen.startsWith('[') && !isIPv6(host))

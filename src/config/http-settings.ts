@@ -29,7 +29,8 @@ export const httpSettings = {
     max: 100_000,
     in: {
       pooler: {
-        default: 200,
+        otherwise: '200',
+        example: 200,
         doc: [
           'For how many pairs of database and user /metrics has series of their own. All further ones are counted',
           'together, as database "other" and user "other". Needs http_listen.',

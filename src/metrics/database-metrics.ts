@@ -31,7 +31,7 @@ function counted([name, counter, help]: (typeof COUNTED)[number]): NumberMetric 
     help: `${help} (SHOW STATS)`,
     labels: ['database'],
     *samples(sources) {
-      const max = sources.config().pooler.metrics_max_pools
+      const { max } = sources.poolMetrics
       let others = 0
       let index = 0
       for (const [database, totals] of sources.stats.totals()) {
@@ -60,9 +60,9 @@ function gauge(name: string, help: string, value: DatabaseValue): NumberMetric {
 }
 
 /** Those with a section of their own, and as many of the others as have series of their own. */
-function databases({ config, pools }: MetricSources): Set<string> {
+function databases({ config, pools, poolMetrics }: MetricSources): Set<string> {
   const names = new Set(config().databases.keys())
-  const max = Math.max(names.size, config().pooler.metrics_max_pools)
+  const max = Math.max(names.size, poolMetrics.max)
   for (const { database } of pools) if (names.size < max) names.add(database)
   return names
 }

@@ -6,7 +6,7 @@ export class Instruments {
   readonly connections = new ConnectionCounts()
   readonly pools: PoolMetricsBook
 
-  constructor(maxPools: number) {
+  constructor(maxPools: number | undefined) {
     this.pools = new PoolMetricsBook(maxPools)
   }
 }

@@ -4,6 +4,8 @@ import { Histogram } from './histogram.ts'
 
 const MAX_SQLSTATES = 100
 const MICROS_PER_MS = 1000
+/** metrics_max_pools where nothing is written. */
+const DEFAULT_MAX = 200
 
 /** PoolMetrics: what /metrics tells about one pair of database and user beyond SHOW STATS. It outlives its pools. */
 export class PoolMetrics {
@@ -43,19 +45,19 @@ export class PoolMetrics {
 
 /** PoolMetricsBook: the PoolMetrics of the first `max` pairs of database and user; further ones share one. */
 export class PoolMetricsBook {
-  readonly #max: number
+  readonly max: number
   readonly #entries = new Map<string, PoolMetrics>()
   readonly #others = new PoolMetrics(OTHER, OTHER)
 
-  constructor(max: number) {
-    this.#max = max
+  constructor(max = DEFAULT_MAX) {
+    this.max = max
   }
 
   of(database: string, user: string): PoolMetrics {
     const key = JSON.stringify([database, user])
     let entry = this.#entries.get(key)
     if (entry === undefined) {
-      if (this.#entries.size >= this.#max) return this.#others
+      if (this.#entries.size >= this.max) return this.#others
       entry = new PoolMetrics(database, user)
       this.#entries.set(key, entry)
     }
@@ -65,6 +67,6 @@ export class PoolMetricsBook {
   /** The common one last, once it is in use. */
   *[Symbol.iterator](): Generator<PoolMetrics> {
     yield* this.#entries.values()
-    if (this.#entries.size >= this.#max) yield this.#others
+    if (this.#entries.size >= this.max) yield this.#others
   }
 }

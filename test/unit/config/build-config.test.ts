@@ -97,7 +97,7 @@ describe('defaults', () => {
       stats_period: 60_000,
       log_stats: true,
       http_listen: undefined,
-      metrics_max_pools: 200,
+      metrics_max_pools: undefined,
       log_level: 'info',
       error_codes: 'postgresql',
     })

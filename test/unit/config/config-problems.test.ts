@@ -129,6 +129,12 @@ describe('where clients are accepted', () => {
 })
 
 describe('where metrics are served', () => {
+  test('a limit of what is not served is a mistake', () => {
+    expect(messageOf({ pooler: { metrics_max_pools: 5 } })).toBe(
+      'pooler.toml: pooler.metrics_max_pools: has no effect without http_listen; set that, or remove the line',
+    )
+  })
+
   const expected = 'expected an address and a port, such as "127.0.0.1:9187" or "[::1]:9187"'
 
   test.each<[unknown, string]>([
