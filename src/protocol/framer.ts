@@ -236,7 +236,13 @@ export class Framer {
       if (end - position < head) break
       this.#messageStart = position
       if (counts !== null) counts.read.add(type, total)
-      const verdict = this.#handler.onMessage(type, total, chunk, position, position + head)
+      let verdict: Verdict
+      try {
+        verdict = this.#handler.onMessage(type, total, chunk, position, position + head)
+      } catch (error) {
+        if (counts !== null) counts.dropped.add(type, total)
+        throw error
+      }
       if (counts !== null && verdict !== Verdict.Forward) {
         if (verdict === Verdict.Hold) counts.read.takeBack(type, total)
         else counts.dropped.add(type, total)

@@ -66,3 +66,17 @@ test('a buffer that ends inside its last message counts that message whole', () 
   counts.addAll(Buffer.concat([message('f', 6), message('d', 30).subarray(0, 10)]), 0, 16)
   expect(shown(counts)).toEqual({ p: '0/0', f: '1/6', d: '1/30', h: '0/0' })
 })
+
+test('a message that its handler throws for has been read, and goes nowhere', () => {
+  const counts = new ReadCounts()
+  const handler = {
+    onMessage: (): Verdict => {
+      throw new Error('not this one')
+    },
+    onRun: () => {},
+  }
+  const framer = new Framer(handler, TABLE, undefined, counts)
+  expect(() => framer.push(message('f', 5), 0, 5)).toThrow('not this one')
+  expect(shown(counts.read)).toEqual({ p: '0/0', f: '1/5', d: '0/0', h: '0/0' })
+  expect(shown(counts.dropped)).toEqual(shown(counts.read))
+})
