@@ -8,6 +8,7 @@ import type { Config } from './config/config.ts'
 import { buildConfig } from './config/config.ts'
 import { ConfigError } from './config/config-error.ts'
 import { loadToml } from './config/load-toml.ts'
+import { minimumWarnings } from './config/minimum-warnings.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
 import { version } from './config/version.ts'
 import { ControlSignals } from './control/control-signals.ts'
@@ -48,7 +49,10 @@ async function main(parameters: readonly string[]): Promise<number> {
   const config = await loadToml(configFile)
   if (line.command === 'check') {
     const files = await readStartupFiles(config)
-    for (const warning of await secretFileWarnings(files.config, configFile))
+    for (const warning of [
+      ...minimumWarnings(files.config),
+      ...(await secretFileWarnings(files.config, configFile)),
+    ])
       console.error(`warning: ${warning}`)
     console.log(`${configFile} is valid`)
     return 0

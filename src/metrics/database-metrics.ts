@@ -78,7 +78,7 @@ function limit(
 const sumOf = (
   { pools }: MetricSources,
   database: string,
-  value: (pool: { size: number; sessions: number }) => number,
+  value: (pool: { size: number; clients: { count: number } }) => number,
 ): number => pools.of(database).reduce((sum, pool) => sum + value(pool), 0)
 
 export const databaseMetrics: readonly NumberMetric[] = [
@@ -94,7 +94,7 @@ export const databaseMetrics: readonly NumberMetric[] = [
     sumOf(sources, name, ({ size }) => size),
   ),
   gauge('current_client_connections', 'Clients that are logged in to the database.', (sources, name) =>
-    sumOf(sources, name, ({ sessions }) => sessions),
+    sumOf(sources, name, ({ clients }) => clients.count),
   ),
   gauge(
     'max_connections',

@@ -51,7 +51,7 @@ function countsOf(pool: ServerPool, sessions: readonly Session[], nowMs: number)
   }
   const waiting = sessions.filter((session) => session.waiting)
   return {
-    clientsActive: pool.sessions - waiting.length,
+    clientsActive: pool.clients.count - waiting.length,
     clientsWaiting: waiting.length,
     serversActive: pool.activeCount,
     serversIdle,
