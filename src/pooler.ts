@@ -25,9 +25,9 @@ import { StatsBook } from './metrics/stats-book.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
 import { ClientListeners } from './net/client-listeners.ts'
 import { ConnectionIds } from './net/connection-ids.ts'
+import { createTransport } from './net/create-transport.ts'
 import { FlushQueue } from './net/flush-queue.ts'
 import { lookUpHost } from './net/look-up-host.ts'
-import { NodeTransport } from './net/node-transport.ts'
 import type { TlsDirectory } from './net/tls-directory.ts'
 import { Instruments } from './pool/instruments.ts'
 import { Janitor } from './pool/janitor.ts'
@@ -66,7 +66,7 @@ export class Pooler implements PoolerControl {
   readonly #source: ConfigSource | undefined
   readonly #log: Logger
   readonly #queue = new FlushQueue()
-  readonly #transport = new NodeTransport(this.#queue)
+  readonly #transport = createTransport(this.#queue)
   readonly #registry = new StatementRegistry()
   readonly #janitor = new Janitor()
   readonly #ids = new ConnectionIds()

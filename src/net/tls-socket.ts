@@ -11,7 +11,7 @@ import type { PeerCertificate, TlsSession, TlsStart } from './transport.ts'
  */
 
 /** libpq before 9.4.9 hangs when a record is larger than its own input buffer. */
-const MAX_RECORD_BYTES = 8192
+export const MAX_RECORD_BYTES = 8192
 
 /** Starts the handshake over `socket`, which must not be used any more. `onSecure` is called when it is done. */
 export function startTlsOn(
@@ -91,7 +91,7 @@ function describe(
   }
 }
 
-function peerCertificate(certificate: NodeCertificate | undefined): PeerCertificate | null {
+export function peerCertificate(certificate: NodeCertificate | undefined): PeerCertificate | null {
   if (certificate === undefined) return null
   const names: unknown = certificate.subject?.CN
   const first: unknown = Array.isArray(names) ? names[0] : names

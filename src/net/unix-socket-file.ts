@@ -6,7 +6,7 @@ import { PoolerError, SqlState } from '../errors.ts'
 /**
  * UnixSocketFile: the file of a unix socket that is listened on. The socket is bound in a folder that nobody
  * else can enter, gets its group and permissions there, and is then moved to its place: never, not for a
- * moment, may connect who shall not. It owns that folder and, until remove(), the file. Used by NodeTransport.
+ * moment, may connect who shall not. It owns that folder and, until remove(), the file. Used by the transports.
  */
 export class UnixSocketFile {
   /** Where clients find it. */

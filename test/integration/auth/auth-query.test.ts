@@ -6,8 +6,8 @@ import { type AuthQuerySource, authQuerySource } from '../../../src/config/auth-
 import { buildConfig } from '../../../src/config/config.ts'
 import { PoolerError } from '../../../src/errors.ts'
 import { createLogger } from '../../../src/log.ts'
+import { createTransport } from '../../../src/net/create-transport.ts'
 import { FlushQueue } from '../../../src/net/flush-queue.ts'
-import { NodeTransport } from '../../../src/net/node-transport.ts'
 import { StatementRegistry } from '../../../src/prepared/statement-registry.ts'
 import { AuthQueries } from '../../../src/server/auth-queries.ts'
 import { openServer } from '../../../src/server/server-login.ts'
@@ -57,7 +57,7 @@ function ask({ query, dbname = 'postgres', port = postgres.port, timeoutMs = 500
     databases: { app: { host: postgres.host, port, dbname } },
   })
   const queue = new FlushQueue()
-  const transport = new NodeTransport(queue)
+  const transport = createTransport(queue)
   const registry = new StatementRegistry()
   const secret = new PlainSecret(AUTH_PASSWORD)
   const queries = new AuthQueries({

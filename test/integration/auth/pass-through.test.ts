@@ -3,8 +3,8 @@ import { ScramClient } from '../../../src/auth/scram-client.ts'
 import { ScramServer } from '../../../src/auth/scram-server.ts'
 import { PlainSecret, parseSecret, type UserSecret } from '../../../src/auth/user-secret.ts'
 import { PoolerError } from '../../../src/errors.ts'
+import { createTransport } from '../../../src/net/create-transport.ts'
 import { FlushQueue } from '../../../src/net/flush-queue.ts'
-import { NodeTransport } from '../../../src/net/node-transport.ts'
 import { StatementRegistry } from '../../../src/prepared/statement-registry.ts'
 import { openServer } from '../../../src/server/server-login.ts'
 import { startPostgres, type TestPostgres } from '../../support/postgres.ts'
@@ -49,7 +49,7 @@ async function serverLogIn(user: string, secret: UserSecret): Promise<string> {
   }
   try {
     const signal = new AbortController().signal
-    const server = await openServer(target, new NodeTransport(queue), queue, new StatementRegistry(), signal)
+    const server = await openServer(target, createTransport(queue), queue, new StatementRegistry(), signal)
     server.handler = { ...server.handler, onServerClosed: () => {} }
     server.close(new PoolerError('57P01', 'end of the test'))
     return 'ok'

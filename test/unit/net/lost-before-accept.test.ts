@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
+import { createTransport } from '../../../src/net/create-transport.ts'
 import { FlushQueue } from '../../../src/net/flush-queue.ts'
-import { NodeTransport } from '../../../src/net/node-transport.ts'
 
 /** Connects, says something, resets the connection; whoever listens is busy meanwhile and accepts it afterwards. */
 const STRANGER = `
@@ -14,7 +14,7 @@ const STRANGER = `
   })`
 
 test('a connection that was reset before it was accepted has no address, so nothing it said is read', async () => {
-  const transport = new NodeTransport(new FlushQueue())
+  const transport = createTransport(new FlushQueue())
   const accepted: string[] = []
   const listener = await transport.listen({ host: '127.0.0.1', port: 0, backlog: 10 }, (connection) => {
     accepted.push(connection.remoteAddress)

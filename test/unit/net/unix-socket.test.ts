@@ -4,9 +4,9 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createTransport } from '../../../src/net/create-transport.ts'
 import { FlushQueue } from '../../../src/net/flush-queue.ts'
 import { groupId } from '../../../src/net/group-id.ts'
-import { NodeTransport } from '../../../src/net/node-transport.ts'
 import type { BoundListener, Connection } from '../../../src/net/transport.ts'
 
 /** The file of a unix socket: who may use it, what it replaces, and that it goes with its listener. */
@@ -16,7 +16,7 @@ const isRoot = process.getuid?.() === 0
 
 let folder: string
 let path: string
-const transport = new NodeTransport(new FlushQueue())
+const transport = createTransport(new FlushQueue())
 const listeners: BoundListener[] = []
 
 beforeEach(async () => {
