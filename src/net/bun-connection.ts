@@ -56,6 +56,8 @@ export class BunConnection implements Connection {
   #done = 0
   pendingBytes = 0
   #ended = false
+  #peerEnded = false
+  #destroyed = false
   #closed = false
   #error: Error | null = null
   remoteAddress = ''
@@ -142,6 +144,8 @@ export class BunConnection implements Connection {
 
   destroy(): void {
     if (this.#closed) return
+    // Whatever Bun has to say about it from here on was not the peer's doing.
+    this.#destroyed = true
     this.#forgetWaiting()
     this.socket?.close()
   }
@@ -177,16 +181,20 @@ export class BunConnection implements Connection {
   onEnd(): void {
     // Half a handshake has no other half to wait for.
     if (this.#encryption === Encryption.Handshake) this.destroy()
-    else this.#handler?.onEnd()
+    else {
+      this.#peerEnded = true
+      this.#handler?.onEnd()
+    }
   }
 
   onHandshake(socket: BunTlsSocket<BunConnection>, success: boolean, error: Error | null): void {
-    if (this.#closed || this.#start === null) return
+    if (this.#destroyed || this.#closed || this.#start === null) return
     const start = this.#start
     this.#start = null
     try {
-      if (!success) throw error ?? new Error('the handshake failed')
-      const session = sessionOf(socket, start)
+      // Where the peer has gone, the end of the socket follows.
+      if (!success && isEndOfHandshake(error)) return
+      const session = sessionOf(socket, start, success, error)
       this.#encryption = Encryption.On
       this.#handler?.onSecure(session)
     } catch (problem) {
@@ -198,12 +206,17 @@ export class BunConnection implements Connection {
   onClose(error: Error | null): void {
     if (this.#closed) return
     this.#closed = true
-    this.#error ??= error
+    if (!this.#destroyed && !isEndOfHandshake(error)) this.#error ??= error
     this.#forgetWaiting()
     const handshake = this.#encryption === Encryption.Handshake
+    const cleanly = error === null && !this.#destroyed && !this.#peerEnded && !handshake
     const reason = handshake ? handshakeError(this.#error) : withReason(this.#error)
     // Bun calls this from within close(), whose caller is in the middle of something.
-    queueMicrotask(() => this.#handler?.onClose(reason))
+    queueMicrotask(() => {
+      // Where this side has sent its FIN before, Bun takes the peer's for the end of everything.
+      if (cleanly) this.#handler?.onEnd()
+      this.#handler?.onClose(reason)
+    })
   }
 
   #fail(error: unknown): void {
@@ -216,6 +229,11 @@ export class BunConnection implements Connection {
     this.#done = 0
     this.pendingBytes = 0
   }
+}
+
+/** Bun's way to say that the peer closed the connection in the middle of the handshake. */
+function isEndOfHandshake(error: Error | null): boolean {
+  return error?.message.includes('disconnected before secure TLS connection') ?? false
 }
 
 /** "read ECONNRESET", as Node.js says it, in place of "ECONNRESET: connection reset by peer, read". */

@@ -53,7 +53,8 @@ export interface BunTlsUpgrade<Data> {
     readonly rejectUnauthorized: boolean
     /** As they are sent: each preceded by its length. */
     readonly ALPNProtocols: Buffer
-    readonly serverName?: string
+    /** What is sent as SNI; empty for nothing. */
+    readonly serverName: string
   }
 }
 

@@ -13,9 +13,10 @@ import type { TlsSession, TlsStart } from './transport.ts'
  * Called by BunConnection.
  */
 
+const WRONG_NAME = 'ERR_TLS_CERT_ALTNAME_INVALID'
 const ALPN = Buffer.concat([Buffer.from([POSTGRESQL_ALPN.length]), Buffer.from(POSTGRESQL_ALPN)])
 
-/** Starts the handshake; `handlers.handshake` is called when it is done, if it succeeds. */
+/** Starts the handshake; `handlers.handshake` is called when it is over. */
 export function startBunTls<Data>(
   socket: BunSocket<Data>,
   start: TlsStart,
@@ -33,32 +34,59 @@ export function startBunTls<Data>(
       // Both sides look at the certificate when the handshake is done, and say what is wrong with it.
       rejectUnauthorized: false,
       ALPNProtocols: ALPN,
-      // SNI carries names only (RFC 6066, section 3).
-      ...(!server && isIP(start.host) === 0 ? { serverName: start.host } : {}),
+      // SNI carries names only (RFC 6066, section 3); without any Bun would send what it was told to connect to.
+      serverName: !server && isIP(start.host) === 0 ? start.host : '',
     },
   })
   return encrypted
 }
 
-/** Describes the session after the handshake; throws where the peer's certificate is not what `start` demands. */
-export function sessionOf<Data>(tls: BunTlsSocket<Data>, start: TlsStart): TlsSession {
+/**
+ * Describes the session when Bun says that the handshake is over. Throws where it failed, and where the peer's
+ * certificate is not what `start` demands.
+ */
+export function sessionOf<Data>(
+  tls: BunTlsSocket<Data>,
+  start: TlsStart,
+  success: boolean,
+  error: Error | null,
+): TlsSession {
   const certificate = shownCertificate(tls)
-  const verified = tls.authorized && certificate !== undefined ? certificate : undefined
+  if (!success && !isOnlyCertificate(tls, certificate, error)) {
+    throw error ?? new Error('it failed for no reason that Bun tells')
+  }
   const { context } = start
   if (start.side === 'server') {
     tls.setMaxSendFragment(MAX_RECORD_BYTES)
-    return describe(tls, context.channelBinding, context.hasAuthorities ? verified : undefined)
+    const verified = context.hasAuthorities && tls.authorized ? certificate : undefined
+    return describe(tls, context.channelBinding, verified)
   }
-  if (context.verification !== 'none' && verified === undefined) {
-    throw tls.getAuthorizationError() ?? new Error('the certificate could not be verified')
+  const problem = error ?? (tls.authorized ? null : new Error('the certificate could not be verified'))
+  // Bun compares the names whether or not they matter, and only where an authority vouches for the certificate.
+  const chainProblem = codeOf(problem) === WRONG_NAME ? null : problem
+  if (context.verification !== 'none') {
+    if (chainProblem !== null || certificate === undefined) throw chainProblem ?? new Error('no certificate')
+    const wrongName =
+      context.verification === 'full' ? checkServerIdentity(start.host, certificate) : undefined
+    if (wrongName !== undefined) throw wrongName
   }
-  const wrongName =
-    context.verification === 'full' && verified !== undefined
-      ? checkServerIdentity(start.host, verified)
-      : undefined
-  if (wrongName !== undefined) throw wrongName
   const binding = certificate === undefined ? null : certificateHash(new X509Certificate(certificate.raw))
-  return describe(tls, binding, verified)
+  return describe(tls, binding, chainProblem === null ? certificate : undefined)
+}
+
+/** True where the handshake is complete, and Bun calls it a failure for what it thinks of the certificate. */
+function isOnlyCertificate<Data>(
+  tls: BunTlsSocket<Data>,
+  certificate: NodeCertificate | undefined,
+  error: Error | null,
+): boolean {
+  const code = codeOf(error)
+  if (certificate === undefined || code === undefined || code === 'EPROTO') return false
+  return code === codeOf(tls.getAuthorizationError())
+}
+
+function codeOf(error: Error | null): string | undefined {
+  return (error as NodeJS.ErrnoException | null)?.code
 }
 
 function describe<Data>(

@@ -28,6 +28,8 @@ export type TlsVerification = 'none' | 'ca' | 'full'
 /** ALPN name of the protocol. Source: PostgreSQL documentation, "SSL Session Encryption". */
 export const POSTGRESQL_ALPN = 'postgresql'
 
+/** Under Bun: `error:1000042e:SSL routines:OPENSSL_internal:TLSV1_ALERT_PROTOCOL_VERSION`. */
+const BORINGSSL_ERROR = /^error:[0-9a-f]+:[^:]*:[^:]*:(\w+)$/
 const PEM_BEGIN = /-----BEGIN CERTIFICATE-----/g
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
@@ -39,11 +41,15 @@ export class TlsContext {
   /** tls-server-end-point of the context's own certificate (RFC 5929); null without one. */
   readonly channelBinding: Buffer | null
 
-  /** Throws PoolerError F0000 when key, certificate, authorities or ciphers are unusable. */
+  /**
+   * Throws PoolerError F0000 when key, certificate, authorities or ciphers are unusable, or the runtime cannot do
+   * what is asked.
+   */
   constructor(material: TlsMaterial, verification: TlsVerification) {
     const { prefix, where, key, certificate, authorities } = material
     this.verification = verification
     this.hasAuthorities = authorities !== undefined
+    checkRuntime(material)
     if (authorities !== undefined) checkAuthorities(authorities, `${prefix}_ca_file${where}`)
     try {
       this.secure = createSecureContext({
@@ -71,11 +77,27 @@ export class TlsContext {
   }
 }
 
+/** BoringSSL always offers its own ciphers of TLS 1.3, and says nothing when others are asked for. */
+function checkRuntime({ prefix, where, tls13Ciphers }: TlsMaterial): void {
+  if (tls13Ciphers === undefined || process.versions.bun === undefined) return
+  throw new PoolerError(
+    SqlState.ConfigurationError,
+    `${prefix}13_ciphers${where} cannot be set under Bun, which chooses the ciphers of TLS 1.3 itself: leave it out, ` +
+      'or run the pooler under Node.js',
+  )
+}
+
 /** OpenSSL's reason for a failure, without its file names and line numbers. */
 export function opensslReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  if ('reason' in error && typeof error.reason === 'string') return error.reason
-  return error.message.split('\n')[0] ?? error.message
+  if ('reason' in error && typeof error.reason === 'string') return inWords(error.reason)
+  const line = error.message.split('\n')[0] ?? error.message
+  return inWords(BORINGSSL_ERROR.exec(line)?.[1] ?? line)
+}
+
+/** BoringSSL, under Bun, spells a reason KEY_VALUES_MISMATCH. */
+function inWords(reason: string): string {
+  return /^[A-Z0-9_]+$/.test(reason) ? reason.toLowerCase().replaceAll('_', ' ') : reason
 }
 
 /** Node skips what it cannot read in a file of authorities, so a broken file would mean "trust nobody". */

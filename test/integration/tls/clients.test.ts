@@ -192,22 +192,22 @@ describe.runIf(hasOpenssl())('TLS with clients', () => {
     await client.login(login())
     client.end()
     if (setting !== 'tlsv1.3') return
-    await expect(openTls(pooler, { maxVersion: 'TLSv1.2' })).rejects.toThrow(/alert protocol version/)
+    await expect(openTls(pooler, { maxVersion: 'TLSv1.2' })).rejects.toThrow(/alert.protocol.version/i)
   })
 
-  test('ciphers are those of the settings', async () => {
-    await start('require', {
-      client_tls_ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384',
-      client_tls13_ciphers: 'TLS_CHACHA20_POLY1305_SHA256',
-    })
-    for (const [maxVersion, cipher] of [
-      ['TLSv1.3', 'TLS_CHACHA20_POLY1305_SHA256'],
-      ['TLSv1.2', 'ECDHE-ECDSA-AES256-GCM-SHA384'],
-    ] as const) {
-      const client = await openTls(pooler, { maxVersion })
-      expect((client.stream.socket as TLSSocket).getCipher().name).toBe(cipher)
-      client.destroy()
+  test.each([
+    ['TLSv1.2', { client_tls_ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384' }],
+    ['TLSv1.3', { client_tls13_ciphers: 'TLS_CHACHA20_POLY1305_SHA256' }],
+  ] as const)('ciphers of %s are those of the settings', async (maxVersion, settings) => {
+    const [cipher] = Object.values(settings)
+    if (process.versions.bun !== undefined && maxVersion === 'TLSv1.3') {
+      await expect(start('require', settings)).rejects.toThrow(/cannot be set under Bun/)
+      return
     }
+    await start('require', settings)
+    const client = await openTls(pooler, { maxVersion })
+    expect((client.stream.socket as TLSSocket).getCipher().name).toBe(cipher)
+    client.destroy()
   })
 
   test('new connections use a certificate that was replaced on disk, after a reload; old ones live on', async () => {

@@ -117,7 +117,7 @@ describe.runIf(hasOpenssl())('somebody in between', () => {
         text: expect.stringContaining('without ALPN'),
       })
       await expect(openTls(pooler, { direct: true, ALPNProtocols: ['http/1.1'] })).rejects.toThrow(
-        /no application protocol/,
+        /no.application.protocol/i,
       )
     })
 

@@ -7,67 +7,12 @@ import { createTransport } from '../../../src/net/create-transport.ts'
 import { FlushQueue } from '../../../src/net/flush-queue.ts'
 import type { TlsContext } from '../../../src/net/tls-context.ts'
 import { TlsDirectory } from '../../../src/net/tls-directory.ts'
-import type { BoundListener, Connection, SocketHandler, TlsSession } from '../../../src/net/transport.ts'
+import type { BoundListener, Connection, TlsSession } from '../../../src/net/transport.ts'
 import { CertificateAuthority, hasOpenssl } from '../../support/certificates.ts'
+import { ConnectionRecorder } from '../../support/connection-recorder.ts'
+import { TlsRecordRelay } from '../../support/tls-record-relay.ts'
 
 /** An open connection of the transport, encrypted at both ends: what each learns, and how it ends. */
-
-/** Notes what happens to one end, and lets a test wait for it. */
-class Recorder implements SocketHandler {
-  readonly connection: Connection
-  readonly secured: Promise<TlsSession>
-  readonly ended: Promise<void>
-  readonly closed: Promise<Error | null>
-  received = Buffer.alloc(0)
-  largestChunk = 0
-  drains = 0
-  closes = 0
-  onSecure!: (session: TlsSession) => void
-  onEnd!: () => void
-  #close!: (error: Error | null) => void
-  #wanted: { bytes: number; resolve: () => void } | null = null
-
-  constructor(connection: Connection) {
-    this.connection = connection
-    this.secured = new Promise((resolve) => {
-      this.onSecure = resolve
-    })
-    this.ended = new Promise((resolve) => {
-      this.onEnd = resolve
-    })
-    this.closed = new Promise((resolve) => {
-      this.#close = resolve
-    })
-    connection.setHandler(this)
-  }
-
-  async bytes(count: number): Promise<Buffer> {
-    await new Promise<void>((resolve) => {
-      this.#wanted = { bytes: count, resolve }
-      this.#check()
-    })
-    return this.received
-  }
-
-  onData(buffer: Buffer, start: number, end: number): void {
-    this.largestChunk = Math.max(this.largestChunk, end - start)
-    this.received = Buffer.concat([this.received, buffer.subarray(start, end)])
-    this.#check()
-  }
-
-  onDrain(): void {
-    this.drains += 1
-  }
-
-  onClose(error: Error | null): void {
-    this.closes += 1
-    this.#close(error)
-  }
-
-  #check(): void {
-    if (this.#wanted !== null && this.received.length >= this.#wanted.bytes) this.#wanted.resolve()
-  }
-}
 
 describe.runIf(hasOpenssl())('a connection over TLS', () => {
   const transport = createTransport(new FlushQueue())
@@ -112,7 +57,7 @@ describe.runIf(hasOpenssl())('a connection over TLS', () => {
   afterEach(() => listener?.close())
 
   /** One end goes; the other is told, and goes too. */
-  async function leave(near: Recorder, far: Recorder): Promise<void> {
+  async function leave(near: ConnectionRecorder, far: ConnectionRecorder): Promise<void> {
     near.connection.destroy()
     await far.ended
     far.connection.destroy()
@@ -120,7 +65,9 @@ describe.runIf(hasOpenssl())('a connection over TLS', () => {
   }
 
   /** Both ends of a connection, not encrypted yet. */
-  async function pair(): Promise<{ near: Recorder; far: Recorder }> {
+  async function pair(
+    through: (port: number) => Promise<number> = (port) => Promise.resolve(port),
+  ): Promise<{ near: ConnectionRecorder; far: ConnectionRecorder }> {
     const accepted = new Promise<Connection>((resolve) => {
       void transport.listen({ host: '127.0.0.1', port: 0, backlog: 5 }, resolve).then((bound) => {
         listener = bound
@@ -131,15 +78,17 @@ describe.runIf(hasOpenssl())('a connection over TLS', () => {
     const bound = new Promise<BoundListener>((resolve) => {
       resolveBound = resolve
     })
-    const { port } = await bound
-    const near = new Recorder(
+    const port = await through((await bound).port)
+    const near = new ConnectionRecorder(
       await transport.connect({ host: '127.0.0.1', port }, new AbortController().signal),
     )
-    return { near, far: new Recorder(await accepted) }
+    return { near, far: new ConnectionRecorder(await accepted) }
   }
 
-  async function encrypted(): Promise<{ near: Recorder; far: Recorder; sessions: readonly TlsSession[] }> {
-    const { near, far } = await pair()
+  async function encrypted(
+    through?: (port: number) => Promise<number>,
+  ): Promise<{ near: ConnectionRecorder; far: ConnectionRecorder; sessions: readonly TlsSession[] }> {
+    const { near, far } = await pair(through)
     far.connection.startTls?.({ side: 'server', context: serverContext })
     near.connection.startTls?.({ side: 'client', context: clientContext, host: 'localhost' })
     return { near, far, sessions: await Promise.all([near.secured, far.secured]) }
@@ -169,11 +118,19 @@ describe.runIf(hasOpenssl())('a connection over TLS', () => {
   })
 
   test('sends records of at most 8 KiB towards clients', async () => {
-    const { near, far } = await encrypted()
+    let relay: TlsRecordRelay | undefined
+    const { near, far } = await encrypted(async (port) => {
+      relay = await TlsRecordRelay.open(port)
+      return relay.port
+    })
     far.connection.write(Buffer.alloc(60_000, 'x'))
     await near.bytes(60_000)
-    expect(near.largestChunk).toBeLessThanOrEqual(8192)
+    const lengths = relay?.recordLengths() ?? []
+    expect(lengths.length).toBeGreaterThan(7)
+    // What encryption adds to each is less than 256 bytes (RFC 8446, section 5.2).
+    expect(Math.max(...lengths)).toBeLessThan(8192 + 256)
     await leave(near, far)
+    await relay?.close()
   })
 
   test('reports what is pending to a reader that has stopped, and its drain when it goes on', async () => {
@@ -217,8 +174,35 @@ describe.runIf(hasOpenssl())('a connection over TLS', () => {
     near.connection.startTls?.({ side: 'client', context: strangeContext, host: 'localhost' })
     const error = await near.closed
     expect(error?.message).toMatch(/^TLS handshake failed: self.signed certificate in certificate chain$/)
+    // With TLS 1.3 the other end may believe that all went well until it hears of the end.
+    await Promise.race([far.ended, far.closed])
+    far.connection.destroy()
     await far.closed
     expect([near.closes, far.closes]).toEqual([1, 1])
+  })
+
+  test.each(['localhost', '127.0.0.1', 'elsewhere.example'])(
+    'is refused by whom no authority vouches for, as %s too',
+    async (host) => {
+      const { near, far } = await pair()
+      far.connection.startTls?.({ side: 'server', context: serverContext })
+      near.connection.startTls?.({ side: 'client', context: strangeContext, host })
+      expect((await near.closed)?.message).toMatch(/^TLS handshake failed: self.signed certificate in/)
+      far.connection.destroy()
+      await far.closed
+    },
+  )
+
+  test.each([
+    ['elsewhere.example', /elsewhere\.example\.? is not in the cert's altnames: DNS:localhost/],
+    ['127.0.0.1', /127\.0\.0\.1 is not in the cert's list/],
+  ])('is refused where the certificate does not name %s', async (host, message) => {
+    const { near, far } = await pair()
+    far.connection.startTls?.({ side: 'server', context: serverContext })
+    near.connection.startTls?.({ side: 'client', context: clientContext, host })
+    expect((await near.closed)?.message).toMatch(message)
+    far.connection.destroy()
+    await far.closed
   })
 
   test('sends and delivers nothing during the handshake, and ends at once when told to', async () => {
