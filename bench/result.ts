@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url'
  * needed to read them. Ratios and medians are computed by the report, never stored.
  */
 
-export type TargetName = 'direct' | 'pooler' | 'pgbouncer'
+/** "bun" is the pooler under Bun, "pooler" the one under Node.js. */
+export type TargetName = 'direct' | 'pooler' | 'bun' | 'pgbouncer'
 
 /** One measurement. Without an error all that was measured; with one, nothing but that. */
 export interface Run {
@@ -49,6 +50,8 @@ export interface Stamp {
   readonly pooler: string
   readonly pgbench: string | null
   readonly pgbouncer: string | null
+  /** Absent in results of before it was measured. */
+  readonly bun?: string | null
   readonly cpu: string
   readonly cores: number
   readonly memoryBytes: number

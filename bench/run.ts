@@ -15,6 +15,8 @@ const POOL_SIZE = 20
 const SCALE = 10
 const IDLE_CLIENTS = 500
 const MAX_CLIENTS = 1000
+/** The development dependency, which npm puts first on the PATH. */
+const BUN = 'bun'
 /** Short, but long enough for Node to have compiled what is hot. */
 const WARM_UP_SECONDS = 2
 const WARM_UP = ['select-simple-50', 'select-prepared-50']
@@ -23,14 +25,16 @@ async function main(options: BenchOptions): Promise<void> {
   const workloads = chosen(options.only)
   const pgbench = await programVersion('pgbench', 'pgbench')
   const pgbouncer = await findPgbouncer(options.pgbouncer)
-  const notes = missing(pgbench, pgbouncer)
+  const bun = await programVersion(BUN, '')
+  const notes = missing(pgbench, pgbouncer, bun)
   for (const note of notes) say(note)
-  const stamp = await makeStamp({ pgbench, pgbouncer: pgbouncer?.version ?? null })
+  const stamp = await makeStamp({ pgbench, pgbouncer: pgbouncer?.version ?? null, bun })
   const stage = await Stage.open({
     poolSize: POOL_SIZE,
     maxClients: MAX_CLIENTS,
     scale: SCALE,
     pgbouncer,
+    bun: bun === null ? null : BUN,
     say,
   })
   const stop = () => {
@@ -96,9 +100,10 @@ async function findPgbouncer(path: string | undefined): Promise<PgbouncerProgram
   return null
 }
 
-function missing(pgbench: string | null, pgbouncer: PgbouncerProgram | null): string[] {
+function missing(pgbench: string | null, pgbouncer: PgbouncerProgram | null, bun: string | null): string[] {
   const notes: string[] = []
   if (pgbench === null) notes.push("pgbench is not installed: all load is from the project's own generator")
+  if (bun === null) notes.push('Bun cannot be run: the pooler is measured under Node.js only')
   if (pgbouncer === null) notes.push('PgBouncer is not installed: there is no comparison with it')
   return notes
 }

@@ -18,6 +18,8 @@ export interface StageOptions {
   readonly maxClients: number
   readonly scale: number
   readonly pgbouncer: PgbouncerProgram | null
+  /** The command `bun`, where there is one. */
+  readonly bun: string | null
   readonly say: (line: string) => void
 }
 
@@ -45,9 +47,10 @@ export class Stage {
 
   /** New processes with no history, for measuring memory; stopped by the caller. */
   freshPoolers(): readonly (() => Promise<Target>)[] {
-    const { pgbouncer } = this.#options
+    const { pgbouncer, bun } = this.#options
     const options = this.#poolerOptions()
     const starts: (() => Promise<Target>)[] = [() => PoolerProcess.start(options)]
+    if (bun !== null) starts.push(() => PoolerProcess.start({ ...options, bun }))
     if (pgbouncer !== null) starts.push(() => PgbouncerProcess.start(pgbouncer, options))
     return starts
   }

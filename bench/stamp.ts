@@ -8,7 +8,7 @@ import type { Stamp } from './result.ts'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
 /** The machine and the versions of everything that takes part. */
-export async function makeStamp(programs: Pick<Stamp, 'pgbench' | 'pgbouncer'>): Promise<Stamp> {
+export async function makeStamp(programs: Pick<Stamp, 'pgbench' | 'pgbouncer' | 'bun'>): Promise<Stamp> {
   const { version } = JSON.parse(await readFile(`${ROOT}package.json`, 'utf8')) as { version: string }
   const binaries = await findPostgresBinaries()
   const [first] = cpus()

@@ -14,7 +14,7 @@ export interface MeasureOptions {
   readonly hasPgbench: boolean
 }
 
-/** One row: direct, pooler, PgBouncer, direct, pooler, PgBouncer, ... */
+/** One row: direct, pooler, pooler under Bun, PgBouncer, direct, ... */
 export async function measureWorkload(
   workload: Workload,
   targets: readonly Target[],

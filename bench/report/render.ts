@@ -34,6 +34,7 @@ function environment({ stamp, seconds, pairs, poolSize }: BenchResult): string {
     `Node ${stamp.node}`,
     `PostgreSQL ${stamp.postgres}`,
     generator,
+    ...(hasBun(stamp) ? [`Bun ${stamp.bun}`] : []),
     ...(stamp.pgbouncer === null ? [] : [`PgBouncer ${stamp.pgbouncer}`]),
   ]
   return (
@@ -53,14 +54,22 @@ function throughputColumns(result: BenchResult): Column[] {
     { head: 'pooler', cell: (row) => rate(row, 'pooler') },
     { head: 'pooler ÷ direct', cell: (row) => ratio(ratioOf(row, 'pooler', 'direct', 'rate')) },
   ]
+  if (hasBun(result.stamp)) columns.push({ head: 'pooler, Bun', cell: (row) => rate(row, 'bun') })
   if (result.stamp.pgbouncer !== null) {
     columns.push(
       { head: 'PgBouncer', cell: (row) => rate(row, 'pgbouncer') },
       { head: 'pooler ÷ PgBouncer', cell: (row) => ratio(ratioOf(row, 'pooler', 'pgbouncer', 'rate')) },
     )
+    if (hasBun(result.stamp)) {
+      const head = 'pooler, Bun ÷ PgBouncer'
+      columns.push({ head, cell: (row) => ratio(ratioOf(row, 'bun', 'pgbouncer', 'rate')) })
+    }
   }
   if (measuresCpu(result, 'pooler')) {
     columns.push({ head: 'CPU per transaction, pooler', cell: (row) => cpu(row, 'pooler') })
+  }
+  if (measuresCpu(result, 'bun')) {
+    columns.push({ head: 'CPU per transaction, Bun', cell: (row) => cpu(row, 'bun') })
   }
   if (measuresCpu(result, 'pgbouncer')) {
     columns.push({ head: 'CPU per transaction, PgBouncer', cell: (row) => cpu(row, 'pgbouncer') })
@@ -75,6 +84,7 @@ function latencyColumns(result: BenchResult): Column[] {
     { head: 'Direct', cell: (row) => latency(row, 'direct') },
     { head: 'pooler', cell: (row) => latency(row, 'pooler') },
   ]
+  if (hasBun(result.stamp)) columns.push({ head: 'pooler, Bun', cell: (row) => latency(row, 'bun') })
   if (result.stamp.pgbouncer !== null) {
     columns.push({ head: 'PgBouncer', cell: (row) => latency(row, 'pgbouncer') })
   }
@@ -92,8 +102,13 @@ function table(rows: readonly Row[], columns: readonly Column[]): string {
 }
 
 function memory({ memory: measured }: BenchResult): string {
-  const title = { direct: 'Direct', pooler: 'pooler', pgbouncer: 'PgBouncer' } as const
-  const lines = (['pooler', 'pgbouncer'] as const).flatMap((target) => {
+  const title = {
+    direct: 'Direct',
+    pooler: 'pooler',
+    bun: 'pooler under Bun',
+    pgbouncer: 'PgBouncer',
+  } as const
+  const lines = (['pooler', 'bun', 'pgbouncer'] as const).flatMap((target) => {
     const of = measured[target]
     if (of === undefined) return []
     const mebibytes = (of.bareBytes / 2 ** 20).toFixed(0)
@@ -134,6 +149,10 @@ function latency(row: Row, target: TargetName): string {
   const [p50, p99] = [fieldOf(row, target, 'p50Ms'), fieldOf(row, target, 'p99Ms')]
   if (p50 === null || p99 === null) return row.runs[target] === undefined ? NOTHING : 'errors'
   return `${p50.median.toFixed(2)} / ${p99.median.toFixed(2)} ms`
+}
+
+function hasBun({ bun }: BenchResult['stamp']): boolean {
+  return bun !== undefined && bun !== null
 }
 
 function measuresCpu(result: BenchResult, target: TargetName): boolean {

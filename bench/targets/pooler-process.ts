@@ -7,7 +7,7 @@ import type { LoadAddress } from '../load/workload.ts'
 import { Child } from './child.ts'
 import type { Target } from './target.ts'
 
-/** PoolerProcess: this pooler as users run it, the command from dist/ with a configuration file. */
+/** PoolerProcess: this pooler as users run it, the command from dist/ with a configuration file, under Node or Bun. */
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COMMAND = join(ROOT, 'dist/cli.js')
@@ -19,6 +19,8 @@ export interface PoolerProcessOptions {
   readonly maxClients: number
   /** Further lines of [pooler]. */
   readonly settings?: string
+  /** The command `bun`; Node.js where it is not given. */
+  readonly bun?: string
 }
 
 /** Compiles src/ to dist/. */
@@ -28,11 +30,12 @@ export async function buildPooler(): Promise<void> {
 }
 
 export class PoolerProcess implements Target {
-  readonly name = 'pooler'
+  readonly name: 'pooler' | 'bun'
   readonly address: LoadAddress
   readonly #child: Child
 
-  private constructor(child: Child, address: LoadAddress) {
+  private constructor(name: 'pooler' | 'bun', child: Child, address: LoadAddress) {
+    this.name = name
     this.#child = child
     this.address = address
   }
@@ -43,6 +46,7 @@ export class PoolerProcess implements Target {
     poolSize,
     maxClients,
     settings = '',
+    bun,
   }: PoolerProcessOptions): Promise<PoolerProcess> {
     const address = { ...server, port: await freePort() }
     const configFile = join(folder, `pooler-${address.port}.toml`)
@@ -65,14 +69,14 @@ port = ${server.port}
     )
     const child = await Child.start(
       {
-        command: process.execPath,
+        command: bun ?? process.execPath,
         parameters: [COMMAND, configFile],
         logFile: join(folder, 'pooler.log'),
         cwd: folder,
       },
       address,
     )
-    return new PoolerProcess(child, address)
+    return new PoolerProcess(bun === undefined ? 'pooler' : 'bun', child, address)
   }
 
   get pid(): number {

@@ -3,6 +3,7 @@
  * config.ts once all of [pooler] is read.
  */
 import { isIPv6 } from 'node:net'
+import { clientSettings } from './client-settings.ts'
 import { listenAddress } from './listen-address.ts'
 import type { Report } from './read-section.ts'
 import type { SettingsOf } from './settings.ts'
@@ -11,11 +12,14 @@ import { unixSocketPath } from './unix-socket-path.ts'
 /** What sun_path of unix(7) holds besides its zero byte; the BSDs have four bytes less than Linux. */
 const MaxPathBytes = process.platform === 'linux' ? 107 : 103
 const HighestPort = 65_535
+/** What Bun asks the system for, whatever it is told. */
+const BunBacklog = 512
 
 export function checkListening(pooler: SettingsOf<'pooler'>, report: Report): void {
   const { listen_addr, listen_port, unix_socket_dir, unix_socket_mode, unix_socket_group } = pooler
   const problem = (key: string, message: string): void => report(['pooler', key], message)
   checkHttp(pooler, problem)
+  checkBacklog(pooler, problem)
   if (unix_socket_dir === undefined) {
     if (listen_addr.length === 0) {
       problem('listen_addr', 'expected an address, or a unix_socket_dir beside it: nobody could connect')
@@ -40,6 +44,19 @@ export function checkListening(pooler: SettingsOf<'pooler'>, report: Report): vo
         'choose a folder with a shorter path',
     )
   }
+}
+
+function checkBacklog(
+  { listen_backlog }: SettingsOf<'pooler'>,
+  problem: (key: string, message: string) => void,
+): void {
+  if (process.versions.bun === undefined) return
+  if (listen_backlog === BunBacklog || listen_backlog === clientSettings.listen_backlog.in.pooler.default)
+    return
+  problem(
+    'listen_backlog',
+    `it is always ${BunBacklog} under Bun: leave the line out, or run the pooler under Node.js`,
+  )
 }
 
 function checkHttp(

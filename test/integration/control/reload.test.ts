@@ -176,7 +176,7 @@ describe('users', () => {
 describe('what cannot change', () => {
   test('is reported and stays as it is', async () => {
     await start()
-    const report = await pooler.reload({ pooler: { listen_backlog: 5, max_client_conn: 77 } })
+    const report = await pooler.reload({ pooler: { listen_backlog: 512, max_client_conn: 77 } })
     expect(report.kept).toEqual(['pooler.listen_backlog'])
     expect(report.changed).toEqual(['pooler.max_client_conn'])
     expect((await pooler.reload({ pooler: { max_client_conn: 77 } })).kept).toEqual([])

@@ -179,7 +179,7 @@ describe('signals', () => {
     const line = await pooler.logs('reload failed')
     expect(JSON.stringify(line)).toContain('default_pool_size')
     expect(letters(await client.query('SELECT 1'))).toBe('TDCZ')
-    await write('default_pool_size = 2\nlisten_backlog = 7')
+    await write('default_pool_size = 2\nlisten_backlog = 512')
     pooler.signal('SIGHUP')
     expect(await pooler.logs('configuration read again')).toMatchObject({
       changed: ['pooler.default_pool_size'],
