@@ -34,6 +34,8 @@ export interface FaultScene {
   inTransaction(): Promise<{ client: RawClient; pid: number }>
   /** Process numbers of the pooler's servers, as PostgreSQL sees them. */
   backends(): Promise<number[]>
+  /** Waits until the pooler has noticed that so many of its servers are left, which it cannot do at once. */
+  serversLeft(count: number): Promise<void>
   /** Sends a query and waits until the client is in the queue for a server. */
   waiting(client: RawClient, sql: string): Promise<void>
 }
@@ -103,6 +105,13 @@ export function faultScene(options: FaultSceneOptions = {}): FaultScene {
         `SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND client_port > 0 ORDER BY pid`,
       )
       return found.map(({ pid }) => pid as number)
+    },
+    async serversLeft(count) {
+      await eventually(
+        `the pooler to have ${count} servers`,
+        () => pooler.stats.pools[0]?.servers,
+        (servers) => servers === count,
+      )
     },
     async waiting(client, sql) {
       const before = waitingClients(pooler)

@@ -58,11 +58,7 @@ describe('a PostgreSQL that is out of connections', () => {
     const client = await scene.connect()
     const pid = await client.value('SELECT pg_backend_pid()')
     await scene.postgres.query(`SELECT pg_terminate_backend(${pid})`)
-    await eventually(
-      'the server to be gone',
-      () => scene.pooler.stats.pools[0]?.servers,
-      (count) => count === 0,
-    )
+    await scene.serversLeft(0)
     await crowdIn()
     await scene.waiting(client, 'SELECT 1')
     await crowdOut()

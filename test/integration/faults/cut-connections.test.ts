@@ -24,14 +24,6 @@ async function untilCut(client: RawClient): Promise<{ whole: string; half: numbe
   }
 }
 
-async function serversGone(): Promise<void> {
-  await eventually(
-    'the server to be gone',
-    () => scene.pooler.stats.pools[0]?.servers,
-    (count) => count === 0,
-  )
-}
-
 describe('a connection to a server that is cut', () => {
   // case 71: T(30) D(12) C(13) Z(6) bytes; after the last one the query is over.
   test.each(['reset', 'close'] as const)(
@@ -63,7 +55,7 @@ describe('a connection to a server that is cut', () => {
       await client.query('SELECT 1')
       scene.proxy.cutAfter('toClient', total, ending)
       expect(letters(await client.query('SELECT 1 AS x'))).toBe('TDCZ')
-      await serversGone()
+      await scene.serversLeft(0)
     }
     expect(letters(await client.query('SELECT 1 AS x'))).toBe('TDCZ')
   })
@@ -129,7 +121,7 @@ describe('a connection to a server that is cut', () => {
       [200, 'reset'],
     ] as const) {
       scene.proxy.cut('reset')
-      await serversGone()
+      await scene.serversLeft(0)
       scene.proxy.cutAfter('toClient', bytes, ending)
       client.send(f.query('SELECT 1'))
       await client.expect('TDCZ')

@@ -10,21 +10,13 @@ const scene = faultScene()
 
 const terminate = (pid: number) => scene.postgres.query(`SELECT pg_terminate_backend(${pid})`)
 
-async function gone(...pids: readonly number[]): Promise<void> {
-  await eventually(
-    `the processes ${pids} to be gone`,
-    () => scene.backends(),
-    (found) => !pids.some((pid) => found.includes(pid)),
-  )
-}
-
 describe('a server terminated with pg_terminate_backend', () => {
   test('while idle is replaced, and nobody notices', async () => {
     const { client, pid } = await scene.inTransaction()
     const other = await scene.connect()
     await client.query('COMMIT')
     await terminate(pid)
-    await gone(pid)
+    await scene.serversLeft(0)
     expect(letters(await client.query('SELECT 1'))).toBe('TDCZ')
     expect(letters(await other.query('SELECT 1'))).toBe('TDCZ')
   })
@@ -77,6 +69,7 @@ describe('a server process that is killed', () => {
     signal(pid, 'SIGKILL')
     expect(await onlyError(client)).toMatchObject({ code: '08006' })
     expect((await onlyError(neighbour.client)).code).toMatch(/^(08006|57P02)$/)
+    await scene.serversLeft(0)
     expect(letters(await outside.query('SELECT 1'))).toBe('TDCZ')
   })
 

@@ -81,6 +81,7 @@ describe.each(Object.entries(WAYS))('%s', (_way, { down, up, words, of }) => {
     await client.roundTrip(f.parse('s', 'SELECT 1'), f.sync())
     await client.roundTrip(f.run('s'), f.sync())
     await down()
+    await scene.serversLeft(0)
     client.send(f.run('s'), f.sync())
     await up()
     await client.expect('2DCZ')
@@ -92,6 +93,7 @@ describe.each(Object.entries(WAYS))('%s', (_way, { down, up, words, of }) => {
     const clients = await Promise.all(Array.from({ length: 8 }, () => scene.connect()))
     for (const client of clients) await client.query('SELECT 1')
     await down()
+    await scene.serversLeft(0)
     for (const client of clients) client.send(f.query('SELECT 2 FROM pg_sleep(0.05)'))
     await eventually(
       'all of them to be in the queue',
@@ -109,6 +111,7 @@ describe('a PostgreSQL that stays down', () => {
     const before = await scene.connect()
     await before.query('SELECT 1')
     await scene.postgres.halt()
+    await scene.serversLeft(0)
     const during = await scene.connect()
     during.send(f.query('SELECT 1'))
     await scene.postgres.resume()
@@ -158,6 +161,7 @@ describe('what PostgreSQL reports of itself', () => {
     await scene.postgres.query("ALTER SYSTEM SET timezone = 'Asia/Tokyo'")
     await scene.postgres.query("ALTER SYSTEM SET default_transaction_read_only = 'on'")
     await scene.postgres.restart()
+    await scene.serversLeft(0)
     try {
       // Whoever was logged in keeps what it was told; it brings the first server of the new time.
       expect(await before.value('SHOW TimeZone')).toBe(before.startParameters.get('TimeZone'))

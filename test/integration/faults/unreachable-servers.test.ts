@@ -64,11 +64,7 @@ describe('a server that refuses connections', () => {
     await client.query('SELECT 1')
     scene.proxy.refuse()
     scene.proxy.cut('reset')
-    await eventually(
-      'the servers to be gone',
-      () => scene.pooler.stats.pools[0]?.servers,
-      (count) => count === 0,
-    )
+    await scene.serversLeft(0)
     await scene.waiting(client, 'SELECT 1')
     await scene.proxy.heal()
     await client.expect('TDCZ')
@@ -87,11 +83,7 @@ describe('a server that accepts and never answers', () => {
     await client.query('SELECT 1')
     scene.proxy.swallow()
     scene.proxy.cut('close')
-    await eventually(
-      'the servers to be gone',
-      () => scene.pooler.stats.pools[0]?.servers,
-      (count) => count === 0,
-    )
+    await scene.serversLeft(0)
     const before = scene.proxy.accepted
     await scene.waiting(client, 'SELECT 1')
     await eventually(
