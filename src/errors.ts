@@ -29,6 +29,9 @@ export const SqlState = {
 } as const
 export type SqlState = (typeof SqlState)[keyof typeof SqlState]
 
+/** Classes of SQLSTATE that go by: connection exceptions, too few resources, operator intervention (start, stop). */
+export const PASSING_TROUBLE: ReadonlySet<string> = new Set(['08', '53', '57'])
+
 /** How bad it is for the client: after FATAL the pooler closes the connection. */
 export type Severity = 'ERROR' | 'FATAL'
 

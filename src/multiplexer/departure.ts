@@ -152,6 +152,7 @@ export function endSession(session: Session): void {
   session.phase = SessionPhase.Ended
   session.statements?.clear()
   session.pool.sessions -= 1
+  session.pool.usedAtMs = Date.now()
   session.context.ended(session, session.closeReason)
 }
 

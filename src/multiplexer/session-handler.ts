@@ -12,7 +12,7 @@ import { detachServer, isBetweenTransactions, isDone, releaseServer, takeServer 
 import { type Session, type SessionEvents, SessionPhase } from './session.ts'
 import { checkTimeouts } from './session-timeouts.ts'
 import { undo } from './settle.ts'
-import { continueWelcome, startWelcome } from './welcome.ts'
+import { continueWelcome, startWelcome, welcomeRefused } from './welcome.ts'
 
 /** More owed replies than this: the client is not read until the server has answered half of them. */
 const MAX_OWED = 32_768
@@ -80,8 +80,10 @@ export class SessionHandler implements SessionEvents {
   }
 
   onLeaseRefused(error: PoolerError): void {
-    this.session.waiting = false
-    this.session.client.fail(error)
+    const { session } = this
+    session.waiting = false
+    if (session.phase === SessionPhase.Welcome) welcomeRefused(session, error)
+    else failClient(session, error)
   }
 
   onClientMessage(type: number, total: number, buffer: Buffer, start: number, end: number): Verdict {

@@ -1,4 +1,5 @@
 import { ClientState } from '../client/client-state.ts'
+import { PASSING_TROUBLE, type PoolerError } from '../errors.ts'
 import { encodeBackendKeyData, encodeParameterStatus, READY_IDLE } from '../protocol/responses.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { isDone, leaseServer, releaseServer } from './leasing.ts'
@@ -11,16 +12,9 @@ import { type Session, SessionPhase } from './session.ts'
  */
 export function startWelcome(session: Session): void {
   const { client, pool } = session
-  const welcome = pool.generation.welcome
-  if (welcome !== null) {
-    const values = knownValues(session)
-    if (values !== undefined) {
-      client.parameters = welcome.parameters.sharedWith(values)
-      sendWelcome(session, welcome.reported)
-      client.resumeHeld()
-      return
-    }
-  }
+  // Without a server nobody knows whether PostgreSQL still reports what it did; while it cannot be asked, that must do.
+  const isCurrent = pool.size > 0 || pool.paused || pool.outage !== null
+  if (isCurrent && welcomeFromMemory(session)) return
   const { outage } = pool
   if (outage !== null) {
     client.fail(outage)
@@ -28,6 +22,24 @@ export function startWelcome(session: Session): void {
   }
   const server = leaseServer(session)
   if (server !== null) continueWelcome(session, server)
+}
+
+/** No server could be had. A client that the pool knows enough for is welcomed all the same, and waits for one later. */
+export function welcomeRefused(session: Session, error: PoolerError): void {
+  const goesBy = PASSING_TROUBLE.has(error.sqlState.slice(0, 2))
+  if (!goesBy || !welcomeFromMemory(session)) session.client.fail(error)
+}
+
+/** Welcomes the client without a server; false = not all of its parameters are known. */
+function welcomeFromMemory(session: Session): boolean {
+  const { client, pool } = session
+  const { welcome } = pool.generation
+  const values = welcome === null ? undefined : knownValues(session)
+  if (welcome === null || values === undefined) return false
+  client.parameters = welcome.parameters.sharedWith(values)
+  sendWelcome(session, welcome.reported)
+  client.resumeHeld()
+  return true
 }
 
 /** The session has a server; its parameters have been sent there if they are not those of the server. */

@@ -1,6 +1,9 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import type { ServerPool } from './server-pool.ts'
 
+/** A pool whose servers clients have used is kept for so long: they come back, perhaps while PostgreSQL is down. */
+const KEEP_MS = 600_000
+
 /**
  * PoolDirectory: every ServerPool by (database, user), and which databases are paused or disabled, whether they
  * have a pool or not. A pool is created for its first client and forgotten some time after its last.
@@ -85,11 +88,16 @@ export class PoolDirectory {
     for (const pool of this) {
       pool.tick(nowMs)
       const isRetired = this.#retired.has(pool)
-      if (isRetired ? pool.sessions > 0 : !pool.isForgettable) continue
+      if (isRetired ? pool.sessions > 0 : !pool.isForgettable || this.#isKept(pool, nowMs)) continue
       this.#retired.delete(pool)
       if (!isRetired) this.#pools.delete(keyOf(pool.database, pool.user))
       void pool.stop(new PoolerError(SqlState.AdminShutdown, 'pool is not used any more'))
     }
+  }
+
+  /** Whoever makes up names for "*" has no pool that was ever of use. */
+  #isKept(pool: ServerPool, nowMs: number): boolean {
+    return pool.generation.welcome !== null && nowMs - pool.usedAtMs < KEEP_MS
   }
 
   *[Symbol.iterator](): Generator<ServerPool> {

@@ -49,8 +49,9 @@ export class ServerPool implements BudgetMember {
   readonly generation = new PoolGeneration()
   /** Why its clients are disconnected once they are in no transaction; null = they are served. */
   ending: PoolerError | null = null
-  /** Sessions that belong to it, with a server or without. */
+  /** Sessions that belong to it, with a server or without; when the last of them ended. */
   sessions = 0
+  usedAtMs = Date.now()
   #policy: PoolPolicy
   #paused = false
   #stopping = false

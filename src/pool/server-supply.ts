@@ -1,5 +1,5 @@
 import type { PoolPolicy } from '../config/pool-policy.ts'
-import { PoolerError, SqlState } from '../errors.ts'
+import { PASSING_TROUBLE, PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
@@ -26,9 +26,6 @@ export interface SupplyOwner {
   /** None could be opened. `goesBy`: an outage that is worth waiting for. */
   failed(error: PoolerError, goesBy: boolean): void
 }
-
-/** Classes of SQLSTATE that go by: connection exceptions, too few resources, operator intervention (start, stop). */
-const PASSING_TROUBLE = new Set(['08', '53', '57'])
 
 /**
  * ServerSupply: opens the connections of one pool, for waiters, up to min_pool_size, and in place of those that
