@@ -3,6 +3,7 @@ import { parseSecret, type UserSecret } from '../auth/user-secret.ts'
 import type { AuthQuerySource } from '../config/auth-query-source.ts'
 import { type Config, type DatabaseConfig, findDatabase } from '../config/config.ts'
 import { poolPolicy } from '../config/pool-policy.ts'
+import { serverParameters } from '../config/server-parameters.ts'
 import { unixSocketPath } from '../config/unix-socket-path.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
@@ -13,7 +14,7 @@ import type { ConnectionBudget } from '../pool/connection-budget.ts'
 import { ServerPool } from '../pool/server-pool.ts'
 import type { StatementRegistry } from '../prepared/statement-registry.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
-import { openServer } from '../server/server-login.ts'
+import { openServer, type ServerTarget } from '../server/server-login.ts'
 
 /** What a PoolFactory is made of; those that a reload replaces are asked for each time. */
 export interface PoolFactoryParts {
@@ -49,22 +50,27 @@ export class PoolFactory {
     const open = async (signal: AbortSignal): Promise<ServerConnection> => {
       const database = this.#database(databaseName)
       const secret = this.#secretOf(database) ?? (await credentials().serverSecret(user, databaseName))
-      return this.#open(database, user, secret, maxStatements, signal)
+      return this.#open(database, user, secret, signal, {
+        maxStatements,
+        parameters: serverParameters(database),
+      })
     }
     return new ServerPool({ database: databaseName, user, policy, budget, open, log })
   }
 
   /** A connection for auth_query. */
   openForAuthQuery({ database, user }: AuthQuerySource, signal: AbortSignal): Promise<ServerConnection> {
-    return this.#open(database, user, this.#parts.credentials().find(user), 0, signal)
+    const secret = this.#parts.credentials().find(user)
+    // Its own session: what clients of the database are to start with does not belong there.
+    return this.#open(database, user, secret, signal, { maxStatements: 0, parameters: [] })
   }
 
   #open(
     database: DatabaseConfig,
     user: string,
     secret: UserSecret | undefined,
-    maxStatements: number,
     signal: AbortSignal,
+    session: Required<Pick<ServerTarget, 'maxStatements' | 'parameters'>>,
   ): Promise<ServerConnection> {
     const { config, transport, queue, registry } = this.#parts
     const target = {
@@ -73,7 +79,7 @@ export class PoolFactory {
       user,
       secret,
       connectTimeoutMs: config().pooler.server_connect_timeout,
-      maxStatements,
+      ...session,
     }
     return openServer(target, transport, queue, registry, signal)
   }

@@ -24,6 +24,8 @@ export interface ServerTarget {
   readonly connectTimeoutMs: number
   /** max_prepared_statements; 0 = statements are not tracked. */
   readonly maxStatements: number
+  /** Session parameters to start with, beside PostgreSQL's own. */
+  readonly parameters?: readonly (readonly [name: string, value: string])[]
 }
 
 /**
@@ -62,6 +64,7 @@ export async function openServer(
       encodeStartupMessage([
         ['user', target.user],
         ['database', target.dbname],
+        ...(target.parameters ?? []),
       ]),
     )
     await dialogue.finished
