@@ -5,10 +5,10 @@
 
 export type Pair = readonly [key: string, value: string]
 
-const KEY = /\s*([^\s=]+)\s*=\s*/y
+const KEY = /[ \t]*([^ \t=]+)[ \t]*=[ \t]*/y
 /** The last quote is none of a doubled pair. */
 const QUOTED = /'((?:[^']|'')*)'(?!')/y
-const BARE = /[^\s']\S*/y
+const BARE = /[^ \t'][^ \t]*/y
 
 /** Either the pairs in their order, or what is wrong: without a part of the text, for it may hold a password. */
 export function parseConnectionString(text: string): readonly Pair[] | { readonly problem: string } {
@@ -21,7 +21,7 @@ export function parseConnectionString(text: string): readonly Pair[] | { readonl
     at = pattern.lastIndex
     return match[1] ?? match[0]
   }
-  while (text.slice(at).trim() !== '') {
+  while (/[^ \t]/.test(text.slice(at))) {
     const key = take(KEY)
     if (key === undefined) return { problem: `expected key=value ${after(pairs)}` }
     if (text[at] === "'") {

@@ -19,10 +19,12 @@ export interface IniEntry {
 }
 
 const MAX_DEPTH = 10
-const INCLUDE = /^%include[ \t]+(.*)$/
-const SECTION = /^\[([^\]\n]*)\](.*)$/
+/** Blanks are C's: a value may end with any other space of Unicode, and lines end with line feeds alone. */
+const OUTER_BLANKS = /^[ \t\v\f\r]+|[ \t\v\f\r]+$/g
+const INCLUDE = /^%include[ \t]+(.*)$/s
+const SECTION = /^\[([^\]]*)\](.*)$/s
 /** 'a''b', "a""b", or letters, digits and _ . - * as they are. */
-const KEY_AND_VALUE = /^(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([\p{L}\p{N}_.*-]+))[ \t]*=(.*)$/u
+const KEY_AND_VALUE = /^(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([\p{L}\p{N}_.*-]+))[ \t]*=(.*)$/su
 
 /** Problems are added to `problems`; what is wrong is left out, so that reading can go on. */
 export async function readIniEntries(path: string, problems: ConfigProblem[]): Promise<IniEntry[]> {
@@ -39,7 +41,7 @@ export async function readIniEntries(path: string, problems: ConfigProblem[]): P
     })
     if (text === undefined) return
     for (const [index, line] of text.split('\n').entries()) {
-      await readLine(line.trim(), `${file}:${index + 1}`, depth)
+      await readLine(trim(line), `${file}:${index + 1}`, depth)
     }
   }
 
@@ -59,7 +61,7 @@ export async function readIniEntries(path: string, problems: ConfigProblem[]): P
     if (header !== null) {
       section = header[1] ?? ''
       entries.push({ section, key: undefined, value: '', place })
-      await readLine((header[2] ?? '').trim(), place, depth)
+      await readLine(trim(header[2] ?? ''), place, depth)
       return
     }
     const entry = KEY_AND_VALUE.exec(line)
@@ -78,7 +80,7 @@ export async function readIniEntries(path: string, problems: ConfigProblem[]): P
     } else {
       const [, single, double, bare] = entry
       const key = single?.replaceAll("''", "'") ?? double?.replaceAll('""', '"') ?? bare ?? ''
-      entries.push({ section, key, value: (entry[4] ?? '').trim(), place })
+      entries.push({ section, key, value: trim(entry[4] ?? ''), place })
     }
   }
 
@@ -88,4 +90,8 @@ export async function readIniEntries(path: string, problems: ConfigProblem[]): P
 
 function included(place: string, file: string, message: string): ConfigProblem {
   return { file: place, key: '', message: `%include ${file}: ${message}` }
+}
+
+function trim(text: string): string {
+  return text.replace(OUTER_BLANKS, '')
 }

@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import { keyPath } from './config.ts'
 import type { ConfigProblem } from './config-error.ts'
 import { parseConnectionString } from './connection-string.ts'
+import { inFileOrder } from './file-order.ts'
 import { readIniEntries } from './ini-entries.ts'
 import type { IniNotice, IniReport } from './ini-section.ts'
 import { IniSection } from './ini-section.ts'
@@ -66,7 +67,7 @@ export async function readIniInput(path: string): Promise<IniInput> {
   }
   fillDefaults(pooler, databases)
   dropWhatHasNoEffect(pooler, databases)
-  return { pooler, databases, users, notices, problems }
+  return { pooler, databases, users, notices: inFileOrder(notices, ({ place }) => place), problems }
 }
 
 /** An .ini means PgBouncer's defaults. */

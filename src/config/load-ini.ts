@@ -4,8 +4,8 @@
  */
 import type { Config } from './config.ts'
 import { readConfig } from './config.ts'
-import type { ConfigProblem } from './config-error.ts'
 import { ConfigError } from './config-error.ts'
+import { inFileOrder } from './file-order.ts'
 import type { IniInput } from './ini-input.ts'
 import { readIniInput } from './ini-input.ts'
 
@@ -45,17 +45,6 @@ export function iniConfig(path: string, { pooler, databases, users, problems }: 
     if (!(error instanceof ConfigError)) throw error
     all.push(...error.problems)
   }
-  if (config === undefined || all.length > 0) throw new ConfigError(inOrder(all))
+  if (config === undefined || all.length > 0) throw new ConfigError(inFileOrder(all, ({ file }) => file))
   return config
-}
-
-/** Those of one file by their lines, the files as they come. */
-function inOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
-  const placed = problems.map((problem) => {
-    const [, file = problem.file, line = '0'] = /^(.*):(\d+)$/.exec(problem.file) ?? []
-    return { problem, file, line: Number(line) }
-  })
-  const files = [...new Set(placed.map(({ file }) => file))]
-  placed.sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file) || a.line - b.line)
-  return placed.map(({ problem }) => problem)
 }

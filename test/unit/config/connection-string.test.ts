@@ -50,7 +50,7 @@ describe('the value of an entry of [databases]', () => {
   })
 
   test('any value comes back from its quoted form', () => {
-    const line = fc.string({ unit: 'binary', minLength: 1 }).filter((text) => !/[\r\n]/.test(text))
+    const line = fc.string({ unit: 'binary', minLength: 1 }).filter((text) => !text.includes('\n'))
     fc.assert(
       fc.property(fc.array(line), (values) => {
         const pairs = values.map((value, index) => [`key${index}`, value] as const)
