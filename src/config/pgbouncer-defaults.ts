@@ -15,7 +15,7 @@ export interface PgbouncerDefault {
 export const pgbouncerDefaults: Readonly<Record<string, PgbouncerDefault>> = {
   listen_addr: { value: '', why: 'a pooler.toml is for the network of this machine first' },
   unix_socket_dir: { value: '/tmp', why: 'a pooler.toml opens no door that it does not name' },
-  max_client_conn: { value: 100, why: 'clients are what a pooler is for' },
+  max_client_conn: { value: 100, why: 'an idle client costs little' },
   pool_mode: { value: 'session', why: 'transaction pooling is why most people want a pooler' },
   shutdown_timeout: { value: 0, why: 'PgBouncer waits for clients without limit' },
 }
