@@ -67,6 +67,9 @@ export async function readIniInput(path: string): Promise<IniInput> {
   }
   fillDefaults(pooler, databases)
   dropWhatHasNoEffect(pooler, databases)
+  const ofSessions = (section: IniSection): boolean => (section.get('pool_mode') ?? 'session') === 'session'
+  if ([pooler, ...databases.values(), ...users.values()].every(ofSessions))
+    pooler.excuse('server_reset_query_always', 'with session pooling server_reset_query is always run')
   return { pooler, databases, users, notices: inFileOrder(notices, ({ place }) => place), problems }
 }
 

@@ -42,6 +42,8 @@ export class IniSection {
   readonly #place: string
   readonly #report: IniReport
   readonly #held = new Map<string, Held>()
+  /** Problems of settings that the pooler does not have, by their names. */
+  readonly #refusals = new Map<string, ConfigProblem>()
 
   constructor(scope: Scope, path: readonly string[], place: string, report: IniReport) {
     this.#scope = scope
@@ -109,6 +111,14 @@ export class IniSection {
     if (held.written) this.#notice(held.place, name, `has no effect: ${because}`)
   }
 
+  /** A setting that was refused does no harm beside the others. */
+  excuse(name: string, because: string): void {
+    const refusal = this.#refusals.get(name)
+    if (refusal === undefined) return
+    this.#report.problems.splice(this.#report.problems.indexOf(refusal), 1)
+    this.#notice(refusal.file, name, `has no effect: ${because}`)
+  }
+
   problem(name: string, message: string): void {
     this.#report.problems.push({ ...this.locate(name), message })
   }
@@ -129,6 +139,8 @@ export class IniSection {
       this.#notice(place, key, `has no effect: ${foreign.why}`)
     } else if (!usual) {
       problem(`expected ${foreign.default === '' ? 'nothing' : foreign.default}: ${foreign.why}`)
+      const [refusal] = this.#report.problems.slice(-1)
+      if (refusal !== undefined) this.#refusals.set(key, refusal)
     }
   }
 

@@ -115,8 +115,8 @@ export const pgbouncerSettings: Readonly<Record<string, PgbouncerSetting>> = {
       'integer',
       '0',
       'settings, listeners and cursors that a client left behind are cleared before the next one without it, and ' +
-        'DISCARD ALL after each transaction would drop all prepared statements; what else it clears needs ' +
-        'pool_mode = session',
+        'DISCARD ALL after each transaction would drop all prepared statements; with session pooling alone it is ' +
+        'accepted',
     ),
     refused: true,
   },

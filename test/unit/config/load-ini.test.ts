@@ -248,10 +248,20 @@ listen_addr = *
     ])
   })
 
+  test('is server_reset_query_always where all pools are for sessions', async () => {
+    const text = '[pgbouncer]\nserver_reset_query_always = 1\n'
+    expect(await noticesOf(text)).toEqual([
+      'ini:2: server_reset_query_always has no effect: with session pooling server_reset_query is always run',
+    ])
+    for (const other of ['pool_mode = transaction', '[users]\nu = pool_mode=statement'])
+      expect(await problemsOf(text + other)).toHaveLength(1)
+  })
+
   test.each(rows.filter(([, { refused }]) => refused === true))(
     '%s would be unsafe to ignore',
     async (name, { type, default: usual }) => {
-      expect(await problemsOf(line(name, type === 'text' ? 'x' : '1'))).toEqual([
+      const text = `${line(name, type === 'text' ? 'x' : '1')}[pgbouncer]\npool_mode = transaction\n`
+      expect(await problemsOf(text)).toEqual([
         expect.stringMatching(new RegExp(`^ini:2: \\S+\\.${name}: expected (?:0|nothing): .+`)),
       ])
       if (usual !== '') expect(await noticesOf(line(name, usual))).toEqual([])
