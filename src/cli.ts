@@ -52,7 +52,11 @@ async function main(parameters: readonly string[]): Promise<number> {
     return 0
   }
   const configFile = line.configFile ?? configFileOfFolder(line)
-  if (configFile === undefined) return startEmbedded(line)
+  if (configFile === undefined) {
+    if (line.user !== undefined)
+      throw new UsageError('--user is for a start with a configuration file; without one, start as that user')
+    return startEmbedded(line)
+  }
   const loaded = await loadConfig(configFile)
   if (line.command === 'check') {
     for (const notice of loaded.notices) console.error(`note: ${notice}`)

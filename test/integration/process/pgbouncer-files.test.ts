@@ -224,6 +224,14 @@ describe.skipIf(process.getuid?.() !== 0)('started as root', () => {
     await run('pgbouncer.ini').logs('the pooler runs as root')
   })
 
+  test('-u without a configuration file is refused', async () => {
+    const pooler = run('-u', 'nobody')
+    expect(await pooler.exitCode()).toBe(2)
+    expect(pooler.errors).toBe(
+      'pooler: --user is for a start with a configuration file; without one, start as that user\n',
+    )
+  })
+
   test('an unknown user ends the start', async () => {
     await configure(sample())
     const pooler = run('-u', 'nobody at all', 'pgbouncer.ini')
