@@ -44,6 +44,8 @@ export interface ConfigInput {
 export interface ConfigOrigin {
   readonly file: string
   readonly folder: string
+  /** Where the key of a path was written and what it is called there, for files in another dialect. */
+  readonly locate?: (path: readonly string[]) => Pick<ConfigProblem, 'file' | 'key'>
 }
 
 const FallbackName = '*'
@@ -68,9 +70,10 @@ export function defaultConfig(): Config {
  * Checks a value of unknown shape and builds the Config from it.
  * Throws a ConfigError with every problem there is, in the order in which sections and keys first appear.
  */
-export function readConfig(input: unknown, { file, folder }: ConfigOrigin): Config {
+export function readConfig(input: unknown, { file, folder, locate }: ConfigOrigin): Config {
   const problems: ConfigProblem[] = []
-  const report: Report = (path, message) => problems.push({ file, key: keyPath(path), message })
+  const report: Report = (path, message) =>
+    problems.push({ ...(locate?.(path) ?? { file, key: keyPath(path) }), message })
   let pooler = readSection('pooler', ['pooler'], {}, folder, report)
   const databases = new Map<string, DatabaseConfig>()
   const users = new Map<string, UserConfig>()
@@ -144,7 +147,7 @@ function unknownSection(name: string): string {
 }
 
 /** A path as TOML writes it: parts that are not bare keys are quoted. */
-function keyPath(path: readonly string[]): string {
+export function keyPath(path: readonly string[]): string {
   return path.map((part) => (/^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part))).join('.')
 }
 

@@ -7,6 +7,7 @@ import { adminSettings } from './admin-settings.ts'
 import { authQuerySettings } from './auth-query-settings.ts'
 import { authSettings } from './auth-settings.ts'
 import { clientSettings } from './client-settings.ts'
+import { parameterSettings } from './parameter-settings.ts'
 import { poolSettings } from './pool-settings.ts'
 import { processSettings } from './process-settings.ts'
 import { secretSettings } from './secret-settings.ts'
@@ -23,6 +24,7 @@ export const settings = {
   ...authQuerySettings,
   ...serverSettings,
   ...secretSettings,
+  ...parameterSettings,
   ...tlsSettings,
   ...poolSettings,
   ...timeoutSettings,

@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts'
 import { encodePoolerError } from '../protocol/error-response.ts'
 import { DescriptorGuard } from './descriptor-guard.ts'
 import { groupId } from './group-id.ts'
+import { isElsewhere, listenAddresses } from './listen-addresses.ts'
 import type { BoundListener, Connection, ListenOptions, Transport } from './transport.ts'
 
 /** PgBouncer's: who may be there at all is the business of the folder's permissions. */
@@ -49,9 +50,9 @@ export class ClientListeners {
     }
     const { listen_addr, listen_port, listen_backlog: backlog, unix_socket_dir: folder } = settings
     try {
-      for (const host of listen_addr) {
-        await this.#listen({ host, port: listen_port, backlog }, accept).catch((error: unknown) => {
-          throw cannotListen(host, listen_port, error)
+      for (const item of listen_addr) {
+        await this.#listenAt(item, { port: listen_port, backlog }, accept).catch((error: unknown) => {
+          throw cannotListen(item, listen_port, error)
         })
       }
       if (folder === undefined) return
@@ -68,6 +69,29 @@ export class ClientListeners {
   /** Accepts nobody any more; open connections stay. */
   async close(): Promise<void> {
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()))
+  }
+
+  /** Rejects with the system's error where one address fails for a reason of its own, or all of them do. */
+  async #listenAt(
+    item: string,
+    { port, backlog }: { port: number; backlog: number },
+    accept: (connection: Connection) => void,
+  ): Promise<void> {
+    const before = this.#listeners.length
+    let failure: unknown
+    for (const host of await listenAddresses(item)) {
+      try {
+        // Any free port is the same one for all addresses of a name.
+        await this.#listen(
+          { host, port: port === 0 ? (this.#listeners[before]?.port ?? 0) : port, backlog },
+          accept,
+        )
+      } catch (error) {
+        if (!isElsewhere(error)) throw error
+        failure = error
+      }
+    }
+    if (this.#listeners.length === before) throw failure
   }
 
   async #listen(options: ListenOptions, accept: (connection: Connection) => void): Promise<void> {
