@@ -89,7 +89,8 @@ export class IniSection {
       return
     }
     const word = otherWords[name]?.[text.toLowerCase()]
-    if (word !== undefined && text === 'all') this.#notice(place, key, `"all" is TLS 1.2 and 1.3: ${OLD_TLS}`)
+    if (word === 'secure' && text.toLowerCase() !== 'default')
+      this.#notice(place, key, `${describeValue(text)} is TLS 1.2 and 1.3: ${OLD_TLS}`)
     const result = iniValue(setting, word ?? text, form)
     const refused = refusedValues[name]?.[text.toLowerCase()]
     if (refused !== undefined) problem(`${describeValue(text)} is not possible: ${refused}`)

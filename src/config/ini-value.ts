@@ -35,10 +35,19 @@ export function iniValue(setting: Setting, text: string, form: NumberForm): IniV
       return { value: text.toLowerCase() }
     case 'path':
       return { value: text === '' ? undefined : text }
-    case 'string':
     case 'list':
+      // PgBouncer passes over empty items, but for those of `host`.
+      return { value: setting.distinct === true ? text : withoutEmptyItems(text) }
+    case 'string':
       return { value: text === '' && setting.emptyAllowed !== true ? undefined : text }
   }
+}
+
+function withoutEmptyItems(text: string): string {
+  return text
+    .split(',')
+    .filter((item) => item.trim() !== '')
+    .join(',')
 }
 
 /** True if the value of a setting that has no effect here is PgBouncer's default; undefined if it is none at all. */

@@ -8,6 +8,7 @@ import { ConfigError } from './config-error.ts'
 import { inFileOrder } from './file-order.ts'
 import type { IniInput } from './ini-input.ts'
 import { readIniInput } from './ini-input.ts'
+import { pgbouncerDefaults } from './pgbouncer-defaults.ts'
 
 export interface LoadedConfig {
   readonly config: Config
@@ -34,6 +35,9 @@ export function iniConfig(path: string, { pooler, databases, users, problems }: 
       {
         file: path,
         folder: process.cwd(),
+        defaults: Object.fromEntries(
+          Object.entries(pgbouncerDefaults).map(([name, { value }]) => [name, value]),
+        ),
         locate: ([section, name, key]) => {
           const home = section === 'databases' ? databases : users
           if (section === 'pooler') return pooler.locate(name)

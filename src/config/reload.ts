@@ -5,7 +5,7 @@
 import type { Config, DatabaseConfig } from './config.ts'
 import { settingsIn } from './read-section.ts'
 import { serverParameterNames } from './server-parameters.ts'
-import type { Scope } from './setting.ts'
+import type { Scope, Setting } from './setting.ts'
 
 /** What became of a reload, as key paths ("pooler.max_client_conn", "databases.app"); values may be secrets. */
 export interface ReloadReport {
@@ -23,12 +23,16 @@ const SESSION_SETTINGS: readonly (keyof DatabaseConfig)[] = [
   ...serverParameterNames,
 ]
 
+/** True if a section of a running pooler can get another value of this setting. */
+export function isReloadable(setting: Setting, scope: Scope): boolean {
+  return setting.reloadable && setting.in[scope]?.fixed !== true
+}
+
 /** The Config to go on with: the new one, with the old values of what cannot change in a running pooler. */
 export function mergeForReload(before: Config, after: Config): { config: Config; report: ReloadReport } {
   const kept = settingsIn('pooler').flatMap(([name, setting]) => {
     const key = name as keyof Config['pooler']
-    const changes = setting.reloadable && setting.in.pooler?.fixed !== true
-    return changes || same(before.pooler[key], after.pooler[key]) ? [] : [key]
+    return isReloadable(setting, 'pooler') || same(before.pooler[key], after.pooler[key]) ? [] : [key]
   })
   const config = Object.freeze({
     ...after,

@@ -50,10 +50,17 @@ export class ClientListeners {
     }
     const { listen_addr, listen_port, listen_backlog: backlog, unix_socket_dir: folder } = settings
     try {
+      const taken = new Set<string>()
       for (const item of listen_addr) {
-        await this.#listenAt(item, { port: listen_port, backlog }, accept).catch((error: unknown) => {
+        try {
+          const addresses = await listenAddresses(item)
+          // "localhost, 127.0.0.1" is no conflict.
+          const others = addresses.filter((address) => !taken.has(address))
+          await this.#listenAtSome(others, { port: listen_port, backlog }, accept)
+          for (const address of others) taken.add(address)
+        } catch (error) {
           throw cannotListen(item, listen_port, error)
-        })
+        }
       }
       if (folder === undefined) return
       const { unix_socket_mode: mode = EverybodyMode, unix_socket_group: group } = settings
@@ -71,27 +78,26 @@ export class ClientListeners {
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()))
   }
 
-  /** Rejects with the system's error where one address fails for a reason of its own, or all of them do. */
-  async #listenAt(
-    item: string,
+  /**
+   * On the addresses of one name. Rejects with the system's error where one fails for a reason of its own, or all do.
+   */
+  async #listenAtSome(
+    addresses: readonly string[],
     { port, backlog }: { port: number; backlog: number },
     accept: (connection: Connection) => void,
   ): Promise<void> {
     const before = this.#listeners.length
     let failure: unknown
-    for (const host of await listenAddresses(item)) {
+    for (const host of addresses) {
       try {
-        // Any free port is the same one for all addresses of a name.
-        await this.#listen(
-          { host, port: port === 0 ? (this.#listeners[before]?.port ?? 0) : port, backlog },
-          accept,
-        )
+        // Any free port is the same one for all of them.
+        await this.#listen({ host, port: port === 0 ? (this.first?.port ?? 0) : port, backlog }, accept)
       } catch (error) {
         if (!isElsewhere(error)) throw error
         failure = error
       }
     }
-    if (this.#listeners.length === before) throw failure
+    if (failure !== undefined && this.#listeners.length === before) throw failure
   }
 
   async #listen(options: ListenOptions, accept: (connection: Connection) => void): Promise<void> {

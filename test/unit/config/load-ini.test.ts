@@ -75,6 +75,12 @@ describe('a value of [pgbouncer]', () => {
     ['auth_type = SCRAM-SHA-256', 'scram-sha-256'],
     ['listen_addr = 127.0.0.1, ::1', ['127.0.0.1', '::1']],
     ['listen_addr =', []],
+    ['listen_addr = , 127.0.0.1,,localhost,', ['127.0.0.1', 'localhost']],
+    ['admin_users = user2, someadmin, otheradmin', ['user2', 'someadmin', 'otheradmin']],
+    ['stats_period = 30', 30_000],
+    ['log_stats = 0', false],
+    ['dns_max_ttl = 0.5', 500],
+    ['user = postgres', 'postgres'],
     ['server_reset_query =', ''],
     ['server_check_query = select 1; -- "x"', 'select 1; -- "x"'],
     ['auth_file =', undefined],
@@ -83,6 +89,7 @@ describe('a value of [pgbouncer]', () => {
     ['auth_file = users.txt', resolve('users.txt')],
     ['ignore_startup_parameters = extra_float_digits, options', ['extra_float_digits', 'options']],
     ['client_tls_protocols = all', ['secure']],
+    ['server_tls_protocols = tlsv1.2,tlsv1.3', ['tlsv1.2', 'tlsv1.3']],
     ['server_tls_ciphers = fast', 'default'],
     ['log_level = debug', 'debug'],
     ['max_client_conn = 5\nmax_client_conn = 6', 6],
@@ -157,6 +164,20 @@ decimal = pool_size=010 server_lifetime=60 auth_user=asker auth_query='SELECT a,
       auth_query: 'SELECT a, b FROM c($1)',
     })
     expect(config.fallbackDatabase).toMatchObject({ host: ['/run/postgresql'] })
+  })
+
+  test('may have several hosts', async () => {
+    const { config } = await load(
+      "[databases]\na = host=one,10.0.0.2,::1,/run/postgresql load_balance_hosts=Disable\nb = host='one, two'\n",
+    )
+    expect(config.databases.get('a')).toMatchObject({
+      host: ['one', '10.0.0.2', '::1', '/run/postgresql'],
+      load_balance_hosts: 'disable',
+    })
+    expect(config.databases.get('b')).toMatchObject({
+      host: ['one', 'two'],
+      load_balance_hosts: 'round-robin',
+    })
   })
 
   test('has unix_socket_dir for its host unless it names one', async () => {
@@ -234,6 +255,15 @@ listen_addr = *
       'ini:9: unix_socket_mode has no effect: there is no unix_socket_dir',
       'ini:12: [peers] has no effect: one process serves all clients and their cancel requests',
     ])
+  })
+
+  test('is a version of TLS that is not offered any more', async () => {
+    for (const word of ['all', 'ALL', 'legacy'])
+      expect(await noticesOf(`[pgbouncer]\nserver_tls_protocols = ${word}\n`)).toEqual([
+        `ini:2: server_tls_protocols "${word}" is TLS 1.2 and 1.3: older versions are forbidden by RFC 8996 and not offered`,
+      ])
+    for (const word of ['secure', 'default'])
+      expect(await noticesOf(`[pgbouncer]\nserver_tls_protocols = ${word}\n`)).toEqual([])
   })
 
   const rows = Object.entries(pgbouncerSettings)

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { pino } from 'pino'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { buildConfig } from '../../../src/config/config.ts'
 import { ClientListeners } from '../../../src/net/client-listeners.ts'
 import { FlushQueue } from '../../../src/net/flush-queue.ts'
@@ -34,6 +34,32 @@ test('a name lets in on all addresses it has', async () => {
   for (const { address } of addresses) expect(await refusal(address)).toBeUndefined()
 })
 
+test('what several names have in common is listened on once', async () => {
+  await open('localhost, 127.0.0.1, localhost')
+  expect(await refusal('127.0.0.1')).toBeUndefined()
+})
+
+describe.skipIf(!(await hasIpv6()))('on a machine with IPv6', () => {
+  test('"::" is for IPv6 alone, as with PostgreSQL and PgBouncer', async () => {
+    await open('::')
+    expect(await refusal('::1')).toBeUndefined()
+    expect(await refusal('127.0.0.1')).toContain('ECONNREFUSED')
+  })
+
+  test('so it can stand beside "0.0.0.0", in either order', async () => {
+    for (const both of ['0.0.0.0, ::', '::, 0.0.0.0']) {
+      await open(both)
+      for (const host of ['::1', '127.0.0.1']) expect(await refusal(host)).toBeUndefined()
+      await listeners.close()
+    }
+  })
+
+  test('"*" is for both', async () => {
+    await open('*')
+    for (const host of ['::1', '127.0.0.1']) expect(await refusal(host)).toBeUndefined()
+  })
+})
+
 test('an address stands for itself, a name for each of its addresses once', async () => {
   for (const item of ['*', '127.0.0.1', '::1', 'fe80::1%lo'])
     expect(await listenAddresses(item)).toEqual([item])
@@ -48,3 +74,12 @@ test('an address that this machine has not, and a name that nobody has, are refu
   )
   expect(listeners.first).toBeUndefined()
 })
+
+/** True if there is a ::1 to listen on. */
+function hasIpv6(): Promise<boolean> {
+  const server = createServer()
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen({ host: '::1', port: 0 }, () => server.close(() => resolve(true)))
+  })
+}
