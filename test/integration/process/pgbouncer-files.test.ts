@@ -5,12 +5,16 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { pgbouncerSettings } from '../../../src/config/pgbouncer-settings.ts'
 import { freePort } from '../../../src/embedded/free-port.ts'
 import { eventually } from '../../support/eventually.ts'
+import { pgbouncerParameters } from '../../support/pgbouncer-settings.ts'
 import { PoolerProcess } from '../../support/pooler-process.ts'
 import { sharedPostgres } from '../../support/postgres.ts'
 
 /** The command with PgBouncer's own files: a pgbouncer.ini like its sample, a userlist.txt beside it. */
+
+type Row = Record<string, unknown>
 
 let folder: string
 let port: number
@@ -161,6 +165,133 @@ describe('a pgbouncer.ini like the sample', () => {
     const pooler = run('pooler.toml')
     await pooler.logs('listening')
     expect(await ask('app')).toBe('served')
+  })
+})
+
+test('all settings of PgBouncer with their defaults start and serve, with one line for each that has no effect', async () => {
+  const { host, port: serverPort } = sharedPostgres()
+  const here = {
+    logfile: 'pgbouncer.log',
+    pidfile: 'pgbouncer.pid',
+    listen_addr: 'localhost',
+    listen_port: String(port),
+    unix_socket_dir: folder,
+    auth_file: 'userlist.txt',
+  }
+  const lines = Object.entries({ ...pgbouncerParameters, ...here }).map((entry) => entry.join(' = '))
+  await configure(`;;;
+;;; PgBouncer configuration file
+;;;
+[databases]
+
+;foodb =
+* = host=${host} port=${serverPort}
+
+[users]
+
+;user1 = pool_size=5 reserve_pool_size=2 pool_mode=transaction
+[pgbouncer]
+;; and now the settings
+${lines.join('\n')}
+;%include /etc/pgbouncer/pgbouncer-other.ini
+`)
+  const pooler = run('pgbouncer.ini')
+  await pooler.logs('listening')
+  expect(await ask(sharedPostgres().database)).toBe('served')
+  const notices = pooler.log.flatMap(({ msg }) => /: (\w+) has no effect: /.exec(String(msg))?.[1] ?? [])
+  const withoutEffect = Object.entries(pgbouncerSettings).filter(
+    ([, { in: section, refused }]) => section === 'pooler' && refused !== true,
+  )
+  expect(notices.toSorted()).toEqual([...withoutEffect.map(([name]) => name), 'auth_query'].toSorted())
+})
+
+describe('the console with a pgbouncer.ini', () => {
+  async function onConsole(act: (query: (sql: string) => Promise<Row[]>) => Promise<void>): Promise<void> {
+    const { user, password } = sharedPostgres()
+    const client = new Client({ host: 'localhost', port, user, password, database: 'pgbouncer' })
+    await client.connect()
+    try {
+      await act(async (sql) => (await client.query(sql)).rows)
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** The sample, with the user of the test for its administrator. */
+  function administered(more = ''): string {
+    return sample(more).replace('admin_users = user2', `admin_users = ${sharedPostgres().user}`)
+  }
+
+  async function start(): Promise<void> {
+    await configure(administered())
+    await run('pgbouncer.ini').logs('listening')
+  }
+
+  test("SHOW CONFIG has PgBouncer's defaults beside the values, and what needs a restart", async () => {
+    await start()
+    await onConsole(async (query) => {
+      const rows = await query('SHOW CONFIG')
+      const row = (name: string) => rows.find(({ key }) => key === name)
+      expect(row('pool_mode')).toMatchObject({ value: 'session', default: 'session', changeable: 'yes' })
+      expect(row('max_client_conn')).toMatchObject({ value: '100', default: '100' })
+      expect(row('server_lifetime')).toMatchObject({ value: '3600', default: '3600' })
+      expect(row('unix_socket_dir')).toMatchObject({ value: folder, default: '/tmp', changeable: 'no' })
+      expect(row('user')).toMatchObject({ value: '', default: '', changeable: 'no' })
+    })
+  })
+
+  test('SET holds until RELOAD, which reads the same file again', async () => {
+    await start()
+    await onConsole(async (query) => {
+      const value = async () =>
+        (await query('SHOW CONFIG')).find(({ key }) => key === 'query_wait_timeout')?.value
+      await query("SET query_wait_timeout = '7'")
+      expect(await value()).toBe('7')
+      await query('RELOAD')
+      expect(await value()).toBe('120')
+      await expect(query("SET user = 'nobody'")).rejects.toThrow('SET failed')
+      const { host, port: serverPort, database } = sharedPostgres()
+      const two = `second = host='${host},192.0.2.1' load_balance_hosts=disable port=${serverPort} dbname='${database}'`
+      await configure(administered(two))
+      await query('RELOAD')
+      const shown = (await query('SHOW DATABASES')).find(({ name }) => name === 'second')
+      expect(shown).toMatchObject({ host: `${host},192.0.2.1`, load_balance_hosts: 'disable' })
+      expect(await ask('second')).toBe('served')
+    })
+  })
+
+  test('RELOAD of a broken file changes nothing, and the log has its lines', async () => {
+    await start()
+    await onConsole(async (query) => {
+      const before = await query('SHOW CONFIG')
+      await configure(`${administered('broken = hots=x')}max_client_conn = 5\npool_mode = fast\n`)
+      await expect(query('RELOAD')).rejects.toMatchObject({
+        code: 'F0000',
+        message: 'RELOAD failed, see logs for additional details',
+      })
+      expect(await query('SHOW CONFIG')).toEqual(before)
+      expect(await ask('app')).toBe('served')
+    })
+    const line = (await started[0]?.logs('reload failed')) as { err: { message: string } }
+    expect(line.err.message.split('\n').map((text) => text.split(' ')[1])).toEqual([
+      'databases.broken.hots:',
+      'pgbouncer.pool_mode:',
+    ])
+  })
+
+  test('another user or address in the file is told to need a restart', async () => {
+    await start()
+    await configure(`${administered()}user = nobody\nlisten_addr = 127.0.0.1\n`)
+    await onConsole(async (query) => {
+      await query('RELOAD')
+      const held = Object.fromEntries((await query('SHOW CONFIG')).map(({ key, value }) => [key, value]))
+      expect(held).toMatchObject({ user: '', listen_addr: 'localhost' })
+    })
+    await started[0]?.logs('takes effect after a restart only')
+    const kept = started[0]?.log.flatMap(({ msg, setting }) =>
+      msg === 'takes effect after a restart only' ? [setting] : [],
+    )
+    expect(kept?.toSorted()).toEqual(['pooler.listen_addr', 'pooler.user'])
   })
 })
 
