@@ -60,7 +60,7 @@ async function main(parameters: readonly string[]): Promise<number> {
   if (line.command === 'check') {
     for (const notice of loaded.notices) console.error(`note: ${notice}`)
     const files = await readStartupFiles(loaded.config)
-    for (const warning of await secretFileWarnings(files.config, configFile))
+    for (const warning of await secretFileWarnings(files.config, loaded.secretFiles))
       console.error(`warning: ${warning}`)
     console.log(`${configFile} is valid`)
     return 0
@@ -83,10 +83,11 @@ function configFileOfFolder(line: StartCommand): string | undefined {
 }
 
 async function startConfigured(
-  { config, notices }: LoadedConfig,
+  loaded: LoadedConfig,
   configFile: string,
   line: StartCommand,
 ): Promise<number> {
+  const { config } = loaded
   const level = line.quiet ? 'silent' : line.verbose ? 'debug' : config.pooler.log_level
   const { log, flush } = createLogger({ level })
   const user = line.user ?? config.pooler.user
@@ -97,15 +98,19 @@ async function startConfigured(
     for (const text of lines) if (!told.has(text)) log.info(text)
     for (const text of lines) told.add(text)
   }
-  const load = async (): Promise<Config> => {
-    const again = await loadConfig(configFile)
-    tell(again.notices)
-    return again.config
+  const source = {
+    secretFiles: loaded.secretFiles,
+    async load(): Promise<Config> {
+      const { config, notices, secretFiles } = await loadConfig(configFile)
+      tell(notices)
+      source.secretFiles = secretFiles
+      return config
+    },
   }
   warnOfRoot(log)
-  tell(notices)
+  tell(loaded.notices)
   const service = await Service.enter(config, openFileLimit(), log)
-  const pooler = new Pooler(config, log, { file: configFile, load })
+  const pooler = new Pooler(config, log, source)
   const signals = new ControlSignals(pooler, service, log)
   try {
     await pooler.start()

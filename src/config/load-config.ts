@@ -12,7 +12,7 @@ const PGBOUNCER_SECTION = /^[ \t]*\[pgbouncer\]/m
 /** Throws a ConfigError with every problem there is. */
 export async function loadConfig(path: string): Promise<LoadedConfig> {
   if (await isIni(path)) return loadIni(path)
-  return { config: await loadToml(path), notices: [] }
+  return { config: await loadToml(path), notices: [], secretFiles: [path] }
 }
 
 async function isIni(path: string): Promise<boolean> {

@@ -14,13 +14,19 @@ export interface LoadedConfig {
   readonly config: Config
   /** A line for each setting of the file that has no effect, with its place and the reason. */
   readonly notices: readonly string[]
+  /** The files, of those that were read, in which passwords are written or may be. */
+  readonly secretFiles: readonly string[]
 }
 
 /** Relative paths in it start at the working directory. Throws a ConfigError with every problem there is. */
 export async function loadIni(path: string): Promise<LoadedConfig> {
   const input = await readIniInput(path)
   const notices = input.notices.map(({ place, text }) => `${place}: ${text}`)
-  return { config: iniConfig(path, input), notices }
+  const places = [...input.databases.values()].flatMap((section) =>
+    section.get('password') === undefined ? [] : [section.locate('password').file],
+  )
+  const secretFiles = new Set(places.map((place) => place.replace(/:\d+$/, '')))
+  return { config: iniConfig(path, input), notices, secretFiles: [...secretFiles] }
 }
 
 /** Throws a ConfigError with what is wrong in the file and with its values, in the order of the file. */

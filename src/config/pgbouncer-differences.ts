@@ -58,6 +58,21 @@ const BEHAVIOUR: readonly (readonly [string, string, string])[] = [
     'goes on where the first one ended',
   ],
   ['a forced `user` that is taken away', 'needs a restart', 'a reload is enough'],
+  [
+    'an entry of `[databases]` for `*` with an error in it',
+    'nobody hears of it until a client asks for such a database',
+    'an error with its line',
+  ],
+  [
+    'a place of `listen_addr` that cannot be listened on',
+    'a line in the log, unless it is the only one',
+    'an error, unless another address of the same name works',
+  ],
+  [
+    'sockets that systemd passes (`pgbouncer.socket`)',
+    'used',
+    'not used; `listen_addr` and `unix_socket_dir` hold',
+  ],
   ['started as root', 'refused, unless `user` or `-u` is given', 'a warning; `user` and `-u` work the same'],
   ['`-d`, `-R`', 'a daemon; takes over the sockets of the process before', 'refused: use a service manager'],
   ['`-q`', 'nothing to standard error, `logfile` and syslog go on', 'no log at all, as there is only one'],
@@ -99,6 +114,11 @@ export function pgbouncerDifferences(): string {
         ...Object.entries(refusedValues).flatMap(([name, values]) =>
           Object.entries(values).map(([value, why]) => [`\`${name} = ${value}\``, why]),
         ),
+        ['a host that is twice in `host=`', 'each is used as often as the others'],
+        [
+          'a database called `pooler`',
+          'it is another name of the console; give the entry another name and `dbname=pooler`',
+        ],
         ['`unix_socket_dir = @name`, `host=@name`', 'abstract sockets are not possible here'],
       ],
     ),

@@ -216,6 +216,15 @@ u = pool_mode=x host=y
   })
 })
 
+test('which of the files passwords are written in is known', async () => {
+  const included = join(folder, 'more.ini')
+  await writeFile(included, '[databases]\na = host=x user=u password=hunter2\n')
+  expect(await load(`[databases]\n%include ${included}\nb = host=x\n`)).toMatchObject({
+    secretFiles: [included],
+  })
+  expect(await load('[databases]\nb = host=x password=unused\n')).toMatchObject({ secretFiles: [] })
+})
+
 test('sections that nobody knows are refused once', async () => {
   expect(await problemsOf('[pooler]\nx = 1\n[database]\ny = 1\n[foo]\n')).toEqual([
     'ini:1: pooler: unknown section; in an .ini it is called [pgbouncer]',

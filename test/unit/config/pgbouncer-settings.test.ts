@@ -55,7 +55,7 @@ describe('in [pgbouncer]', () => {
     async (name, written) => {
       // Without effect until auth_user is there; then it is PgBouncer's, too.
       const notices = name === 'auth_query' ? [expect.stringContaining('there is no auth_user')] : []
-      expect(await load(`${name} = ${written}`)).toEqual({ config: unwritten.config, notices })
+      expect(await load(`${name} = ${written}`)).toEqual({ ...unwritten, notices })
     },
   )
 
