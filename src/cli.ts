@@ -10,6 +10,7 @@ import { ConfigError } from './config/config-error.ts'
 import { importToml } from './config/import-toml.ts'
 import { loadConfig } from './config/load-config.ts'
 import type { LoadedConfig } from './config/load-ini.ts'
+import { minimumWarnings } from './config/minimum-warnings.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
 import { version } from './config/version.ts'
 import { ControlSignals } from './control/control-signals.ts'
@@ -60,7 +61,10 @@ async function main(parameters: readonly string[]): Promise<number> {
   if (line.command === 'check') {
     for (const notice of loaded.notices) console.error(`note: ${notice}`)
     const files = await readStartupFiles(loaded.config)
-    for (const warning of await secretFileWarnings(files.config, loaded.secretFiles))
+    for (const warning of [
+      ...minimumWarnings(files.config),
+      ...(await secretFileWarnings(files.config, loaded.secretFiles)),
+    ])
       console.error(`warning: ${warning}`)
     console.log(`${configFile} is valid`)
     return 0

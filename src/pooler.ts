@@ -3,6 +3,7 @@ import { loginClock } from './auth/login-clock.ts'
 import { LoginThrottle } from './auth/login-throttle.ts'
 import { readStartupFiles, type StartupFiles } from './client/startup-files.ts'
 import { buildConfig, type Config, type ConfigInput } from './config/config.ts'
+import { minimumWarnings } from './config/minimum-warnings.ts'
 import { poolPolicy } from './config/pool-policy.ts'
 import { mergeForReload, type ReloadReport } from './config/reload.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
@@ -145,7 +146,7 @@ export class Pooler implements PoolerControl {
   async start(): Promise<void> {
     const { config, policy, userlist, tls } = await readStartupFiles(this.#config)
     this.#config = config
-    await this.#warnOfOpenFiles()
+    await this.#warn()
     this.#sources.load(config, userlist)
     this.#setThrottle()
     const multiplexer = new Multiplexer({
@@ -279,7 +280,7 @@ export class Pooler implements PoolerControl {
     const files = await readStartupFiles(written)
     const { config, report } = mergeForReload(this.#config, files.config)
     this.#apply(config, files)
-    await this.#warnOfOpenFiles()
+    await this.#warn()
     this.#log.info({ changed: report.changed }, 'configuration read again')
     for (const setting of report.kept) this.#log.warn({ setting }, 'takes effect after a restart only')
     return report
@@ -319,7 +320,8 @@ export class Pooler implements PoolerControl {
     if (stats.tick(nowMs) && this.#config.pooler.log_stats) this.#log.info(stats.line)
   }
 
-  async #warnOfOpenFiles(): Promise<void> {
+  async #warn(): Promise<void> {
+    for (const line of minimumWarnings(this.#config)) this.#log.warn(line)
     for (const line of await secretFileWarnings(this.#config, this.#source?.secretFiles)) this.#log.warn(line)
   }
 

@@ -61,6 +61,8 @@ export class ClientConnection implements WireOwner, MessageHandler {
    * server connection is opened with, as it came.
    */
   startupParameters: ReadonlyMap<string, string> = new Map()
+  /** What it sends is read although it does not read: where that asks for no answers. */
+  readsWhenFull = false
   /** The minor version of the protocol that is spoken with it. */
   protocolMinor = 0
   /** The SQLSTATE of all errors of the pooler's own, where error_codes wants one for all. */
@@ -166,7 +168,7 @@ export class ClientConnection implements WireOwner, MessageHandler {
 
   onCongested(): void {
     // A client that does not read may not ask for more, as with PostgreSQL.
-    this.wire.pause(PauseReason.OutputFull)
+    if (!this.readsWhenFull) this.wire.pause(PauseReason.OutputFull)
     this.handler.onClientCongestion(true)
   }
 

@@ -78,7 +78,8 @@ export const poolSettings = {
         default: 0,
         doc: [
           'How many server connections each pool keeps open although nobody needs them. A pool begins to do so',
-          'with its first client; that of a database with a forced "user" when the pooler starts.',
+          'with its first client; that of a database with a forced "user" when the pooler starts. Clients of other',
+          'pools that a limit in common keeps waiting come first.',
         ],
       },
       database: {

@@ -39,7 +39,8 @@ export const timeoutSettings = {
       pooler: {
         default: '5s',
         doc: [
-          'A client that has waited so long for a server connection is sent a NOTICE that it is in a queue.',
+          'A client that has waited so long for a server connection is sent a NOTICE that it is in a queue, also',
+          'one that is not welcomed yet.',
           '0 turns this off.',
         ],
       },

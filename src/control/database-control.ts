@@ -60,7 +60,9 @@ export class DatabaseControl {
 
   async waitClose(database?: string): Promise<void> {
     this.#check(database)
-    await Promise.all(this.#pools.of(database).map((pool) => pool.until(() => !pool.isRenewing)))
+    await Promise.all(
+      this.#pools.of(database).map((pool) => pool.until(() => !pool.generation.isMixed(pool.supply.servers))),
+    )
   }
 
   /** Connections for replication do not come back at the end of a transaction: they are not waited for. */

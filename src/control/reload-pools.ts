@@ -40,7 +40,7 @@ function reloadPool(pools: PoolDirectory, pool: ServerPool, before: Config, afte
 
 function end(pools: PoolDirectory, pool: ServerPool, message: string): void {
   pools.retire(pool)
-  pool.ending = new PoolerError(SqlState.AdminShutdown, message, {
+  pool.clients.ending = new PoolerError(SqlState.AdminShutdown, message, {
     detail: `The configuration of database "${pool.database}" has changed.`,
     hint: 'Connect again.',
   })

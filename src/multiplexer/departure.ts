@@ -151,8 +151,7 @@ export function endSession(session: Session): void {
   if (session.phase === SessionPhase.Ended) return
   session.phase = SessionPhase.Ended
   session.statements?.clear()
-  session.pool.sessions -= 1
-  session.pool.usedAtMs = Date.now()
+  session.pool.clients.leave()
   session.context.ended(session, session.closeReason)
 }
 

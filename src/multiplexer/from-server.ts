@@ -287,7 +287,7 @@ function afterReady(session: Session, server: ServerConnection): void {
     return
   }
   if (!isDone(session, server)) return
-  const draining = session.context.draining ?? session.pool.ending
+  const draining = session.context.draining ?? session.pool.clients.ending
   if (session.mode !== 'session') releaseServer(session, server)
   if (draining !== null) failClient(session, draining)
 }

@@ -231,14 +231,14 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     const { user, replication } = client
     const kind = replication === 'none' ? {} : { replication }
     log.info({ client: client.wire.peer, database: database.name, user, ...kind }, 'client connected')
+    const limits = sessionLimits(config, client.user)
     if (replication !== 'none') {
-      const session = new ReplicationSession(client, pool, this)
+      const session = new ReplicationSession(client, pool, limits, this)
       this.#replications.add(session)
       session.start()
       return
     }
     const tracksStatements = pool.policy.mode !== 'session' && config.pooler.max_prepared_statements > 0
-    const limits = sessionLimits(config, client.user)
     const handler = new SessionHandler(new Session(client, pool, limits, tracksStatements, this))
     this.#sessions.set(handler.session, handler)
     handler.start()
@@ -304,6 +304,7 @@ export class Multiplexer implements SessionContext, ReplicationContext {
   }
 }
 
+/** PostgreSQL's SQLSTATE for the end of authentication_timeout, under PgBouncer's text. */
 function loginTimeout(): PoolerError {
-  return new PoolerError(SqlState.InvalidAuthorization, 'client_login_timeout')
+  return new PoolerError(SqlState.QueryCanceled, 'client_login_timeout')
 }

@@ -1,5 +1,6 @@
 import type { ClientConnection, ClientHandler } from '../client/client-connection.ts'
 import { ClientState } from '../client/client-state.ts'
+import type { SessionLimits } from '../config/session-limits.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import { PauseReason } from '../net/wire.ts'
 import type { ServerPool } from '../pool/server-pool.ts'
@@ -12,6 +13,7 @@ import type { DedicatedLessee, StartupParameters } from '../server/lessee.ts'
 import type { ServerConnection, ServerHandler } from '../server/server-connection.ts'
 import type { CancelKey } from './cancel-keys.ts'
 import type { LoggedInClient } from './logged-in-client.ts'
+import { QUEUED_NOTICE } from './queued-notice.ts'
 
 /** What a replication session needs from the Multiplexer. */
 export interface ReplicationContext {
@@ -41,6 +43,9 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
   /** It is not welcomed before it has its server. */
   readonly patient = false
   readonly #context: ReplicationContext
+  /** query_wait_notify; 0 = the client is not told, or has been. */
+  #notifyAfterMs: number
+  readonly #startedMs = Date.now()
   #server: ServerConnection | null = null
   /** When the client said that it leaves; 0 = not yet. */
   #leavingSinceMs = 0
@@ -50,10 +55,16 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
    */
   #saidWhy = false
 
-  constructor(client: ClientConnection, pool: ServerPool, context: ReplicationContext) {
+  constructor(
+    client: ClientConnection,
+    pool: ServerPool,
+    { waitNotifyMs }: SessionLimits,
+    context: ReplicationContext,
+  ) {
     this.client = client
     this.pool = pool
     this.startup = client.startupParameters
+    this.#notifyAfterMs = waitNotifyMs
     this.#context = context
   }
 
@@ -66,7 +77,10 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
   start(): void {
     const { client, pool } = this
     client.handler = this
-    pool.sessions += 1
+    // A slow standby has to say that it is alive: PostgreSQL ends it otherwise after wal_sender_timeout, and reads this itself
+    // while it cannot write. What PostgreSQL does not read in turn is not read here either.
+    client.readsWhenFull = true
+    pool.clients.join()
     const { outage } = pool.supply
     if (outage === null) pool.dedicate(this)
     else client.fail(outage)
@@ -74,8 +88,16 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
-    const ending = this.#context.draining ?? this.pool.ending
+    const ending = this.#context.draining ?? this.pool.clients.ending
     if (ending !== null) this.fail(ending)
+    else if (
+      this.#server === null &&
+      this.#notifyAfterMs > 0 &&
+      nowMs - this.#startedMs > this.#notifyAfterMs
+    ) {
+      this.#notifyAfterMs = 0
+      this.client.send(QUEUED_NOTICE)
+    }
     if (this.#leavingSinceMs > 0 && nowMs - this.#leavingSinceMs > GIVE_UP_AFTER_MS) this.#leave()
   }
 
@@ -156,8 +178,7 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
     if (server === null) pool.cancelWait(this)
     else
       server.close(new PoolerError(SqlState.ConnectionFailure, `its replication client has gone: ${reason}`))
-    pool.sessions -= 1
-    pool.usedAtMs = Date.now()
+    pool.clients.leave()
     this.#context.ended(this, reason)
   }
 

@@ -42,7 +42,7 @@ export class SessionHandler implements SessionEvents {
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
-    const draining = this.session.context.draining ?? this.session.pool.ending
+    const draining = this.session.context.draining ?? this.session.pool.clients.ending
     if (draining !== null && isBetweenTransactions(this.session)) failClient(this.session, draining)
     checkTimeouts(this.session, nowMs)
     const { server, leavingSinceMs } = this.session

@@ -1,14 +1,7 @@
 import { PoolerError, SqlState } from '../errors.ts'
-import { encodeNotice } from '../protocol/error-response.ts'
 import { failClient } from './departure.ts'
+import { QUEUED_NOTICE } from './queued-notice.ts'
 import { type Session, SessionPhase } from './session.ts'
-
-/** PgBouncer's words, which people look for in logs. */
-const QUEUED = encodeNotice({
-  severity: 'NOTICE',
-  sqlState: SqlState.SuccessfulCompletion,
-  message: 'No server connection available in postgres backend, client being queued',
-})
 
 /**
  * The timeouts of one client, kept by the janitor's tick: query_timeout, transaction_timeout,
@@ -16,17 +9,20 @@ const QUEUED = encodeNotice({
  * PostgreSQL's SQLSTATE for it under PgBouncer's text.
  */
 export function checkTimeouts(session: Session, nowMs: number): void {
-  if (session.phase !== SessionPhase.Active || session.leavingSinceMs > 0) return
-  const { limits, requestSinceMs, transactionSinceMs, answeredAtMs, waiting } = session
+  const { limits, phase, requestSinceMs, transactionSinceMs, answeredAtMs, waiting } = session
+  if (phase > SessionPhase.Active || session.leavingSinceMs > 0) return
   const isOver = (timeoutMs: number, sinceMs: number): boolean =>
     timeoutMs > 0 && sinceMs > 0 && nowMs - sinceMs > timeoutMs
   const fail = (sqlState: SqlState, message: string, setting: string): void =>
     failClient(session, new PoolerError(sqlState, message, { detail: `The limit is set by ${setting}.` }))
 
-  if (waiting && !session.notified && isOver(limits.waitNotifyMs, requestSinceMs)) {
+  // Who is not welcomed yet has asked for a server by logging in.
+  const waitsSinceMs = phase === SessionPhase.Welcome ? answeredAtMs : requestSinceMs
+  if (waiting && !session.notified && isOver(limits.waitNotifyMs, waitsSinceMs)) {
     session.notified = true
-    session.client.send(QUEUED)
+    session.client.send(QUEUED_NOTICE)
   }
+  if (phase === SessionPhase.Welcome) return
   if (isOver(limits.queryTimeoutMs, requestSinceMs)) {
     fail(SqlState.QueryCanceled, waiting ? 'query_timeout' : 'query timeout', 'query_timeout')
   } else if (isOver(limits.transactionTimeoutMs, transactionSinceMs)) {

@@ -128,7 +128,7 @@ export class Session {
     this.mode = pool.policy.mode
     this.context = context
     this.source = client.framer
-    pool.sessions += 1
+    pool.clients.join()
     this.statements = tracksStatements ? new ClientStatements(context.registry) : null
   }
 }

@@ -36,6 +36,8 @@ export interface WireOwner {
   onPeerEnd(): void
   /** The socket is gone without close() having been called. */
   onPeerGone(error: Error | null): void
+  /** The socket is really gone: right after onPeerGone(), or some time after close(). The last call. */
+  onGone?(): void
 }
 
 /** After close() a peer that does not read gets this long to take the last bytes. */
@@ -51,7 +53,12 @@ export class Wire implements SocketHandler {
   #outLength = 0
   #pauseReasons = 0
   #closed = false
+  #linger: NodeJS.Timeout | undefined
+  /** What is still read after hangUp(). */
+  #maxUnwantedBytes = Number.POSITIVE_INFINITY
   congested = false
+  /** The peer was cut off because it went on sending after hangUp(). */
+  overran = false
   bytesReceived = 0
   bytesSent = 0
 
@@ -166,15 +173,23 @@ export class Wire implements SocketHandler {
   /**
    * Ends the connection: what was appended is still sent, what arrives from now on is thrown away. The
    * socket is read until the peer closes it, because closing with unread bytes would reset the connection
-   * and could take the last message with it; a peer that takes too long is cut off.
+   * and could take the last message with it; a peer that takes longer than `lingerMs` is cut off.
    */
-  close(): void {
+  close(lingerMs = LINGER_MS): void {
     if (this.#closed) return
     this.flush()
-    this.#closed = true
-    this.#connection.resume()
-    this.#connection.end()
-    setTimeout(() => this.#connection.destroy(), LINGER_MS).unref()
+    this.#end(lingerMs)
+  }
+
+  /**
+   * Ends the connection in the middle of something: what was appended in this turn is not sent. The socket is read
+   * until the peer closes it, for `lingerMs` and `maxBytes`.
+   */
+  hangUp(lingerMs: number, maxBytes: number): void {
+    if (this.#closed) return
+    this.#releaseScratch()
+    this.#maxUnwantedBytes = maxBytes
+    this.#end(lingerMs)
   }
 
   /** Drops the connection at once, with whatever was not sent. */
@@ -185,7 +200,13 @@ export class Wire implements SocketHandler {
   }
 
   onData(buffer: Buffer, start: number, end: number): void {
-    if (this.#closed) return
+    if (this.#closed) {
+      this.#maxUnwantedBytes -= end - start
+      if (this.#maxUnwantedBytes >= 0) return
+      this.overran = true
+      this.#connection.destroy()
+      return
+    }
     this.bytesReceived += end - start
     this.#owner.onData(buffer, start, end)
   }
@@ -207,9 +228,19 @@ export class Wire implements SocketHandler {
 
   onClose(error: Error | null): void {
     this.#releaseScratch()
-    if (this.#closed) return
+    clearTimeout(this.#linger)
+    if (!this.#closed) {
+      this.#closed = true
+      this.#owner.onPeerGone(error)
+    }
+    this.#owner.onGone?.()
+  }
+
+  #end(lingerMs: number): void {
     this.#closed = true
-    this.#owner.onPeerGone(error)
+    this.#connection.resume()
+    this.#connection.end()
+    this.#linger = setTimeout(() => this.#connection.destroy(), lingerMs).unref()
   }
 
   #releaseScratch(): void {

@@ -8,9 +8,16 @@ import { ServerState } from '../server/server-state.ts'
 export interface LifecycleOptions {
   /** Asked right before each new connection: false = there must be none now. */
   readonly permit: () => boolean
-  /** The connection for which permission was given is gone, or was never opened. */
-  readonly gone: () => void
-  /** Opens a connection; the signal aborts when the lifecycle is stopped. */
+  /** No connection has come of a permission. */
+  readonly unused: () => void
+  /** A connection is closed, but PostgreSQL may not have ended its session yet; gone() follows. */
+  readonly leaving: (server: ServerConnection) => void
+  /** Its socket is gone, and with it the session. */
+  readonly gone: (server: ServerConnection) => void
+  /**
+   * Opens a connection; the signal aborts when the lifecycle is stopped. Rejects when there is no session, or PostgreSQL
+   * is not waited for any longer.
+   */
   readonly open: (signal: AbortSignal) => Promise<ServerConnection>
   /** Why a parked connection has to go; null = it may stay. */
   readonly retireReason: (server: ServerConnection) => string | null
@@ -62,6 +69,8 @@ export class ConnectionLifecycle {
   readonly dedicated = new Set<ServerConnection>()
   /** How many are being opened. */
   readonly opening = { shared: 0, dedicated: 0 }
+  /** How many are closed, while PostgreSQL has not ended their sessions yet. */
+  leaving = 0
   readonly #dedicatedLogins = new Set<Promise<unknown>>()
 
   constructor(options: LifecycleOptions) {
@@ -100,9 +109,9 @@ export class ConnectionLifecycle {
     )
   }
 
-  /** Connections that exist, and those being opened. */
+  /** Sessions that PostgreSQL may have: of connections that exist, are being opened, or leaving. */
   get size(): number {
-    return this.#slots.size + this.opening.shared + this.opening.dedicated
+    return this.#slots.size + this.opening.shared + this.opening.dedicated + this.leaving
   }
 
   /** Connections that exist: in use, warm, parked. */
@@ -164,7 +173,12 @@ export class ConnectionLifecycle {
     this.#parked.delete(server)
     this.dedicated.delete(server)
     this.#drop(slot)
-    this.#options.gone()
+    this.leaving += 1
+    this.#options.leaving(server)
+    server.whenGone(() => {
+      this.leaving -= 1
+      this.#options.gone(server)
+    })
   }
 
   /**
@@ -199,8 +213,10 @@ export class ConnectionLifecycle {
     this.opening[kind] += 1
     try {
       const server = await open(this.#stopped.signal)
-      if (server.state === ServerState.Closed)
+      if (server.state === ServerState.Closed) {
+        await server.untilGone()
         throw new PoolerError(SqlState.ConnectionFailure, 'the connection was closed as soon as it was open')
+      }
       this.opening[kind] -= 1
       const slot = { server }
       this.#slots.set(server, slot)
@@ -208,7 +224,7 @@ export class ConnectionLifecycle {
       return slot
     } catch (failure) {
       this.opening[kind] -= 1
-      this.#options.gone()
+      this.#options.unused()
       throw failure
     }
   }

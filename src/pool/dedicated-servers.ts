@@ -24,6 +24,7 @@ interface DedicatedServersOwner {
 }
 
 const NEEDED = 'a replication connection needs its place'
+const CLIENT_LEFT = new PoolerError(SqlState.AdminShutdown, 'the client that it was opened for has left')
 
 /**
  * DedicatedServers: the connections of one pool that are opened for one client each, with its own parameters, and are
@@ -48,7 +49,8 @@ export class DedicatedServers {
   /** The next in the queue needs the place of a server that comes back: it is to be closed. */
   get claimsNext(): boolean {
     const { dedicated, first } = this.#owner.waiters
-    return dedicated > 0 && first !== undefined && isDedicated(first) && !this.#supply.isBusy
+    if (dedicated === 0 || first === undefined || !isDedicated(first) || this.#supply.isBusy) return false
+    return !this.#supply.getsPlace(this.#owner.waiters.oldestSinceMs)
   }
 
   /**
@@ -72,7 +74,7 @@ export class DedicatedServers {
   cancel(lessee: Lessee): boolean {
     const abort = this.#opening.get(lessee)
     this.#opening.delete(lessee)
-    abort?.abort()
+    abort?.abort(CLIENT_LEFT)
     return abort !== undefined
   }
 
@@ -95,7 +97,8 @@ export class DedicatedServers {
   #open(lessee: DedicatedLessee): boolean {
     const { waiters, open, retire } = this.#owner
     const supply = this.#supply
-    while (!supply.isBusy && !supply.hasPlace(waiters.oldestSinceMs)) {
+    const { oldestSinceMs } = waiters
+    while (!supply.isBusy && !supply.hasPlace(oldestSinceMs) && !supply.getsPlace(oldestSinceMs)) {
       const [coldest] = this.#idle.coldestFirst
       if (coldest === undefined) break
       retire(coldest, NEEDED)
@@ -103,7 +106,7 @@ export class DedicatedServers {
     const abort = new AbortController()
     const opened = supply.openDedicated(
       (stopped) => open(AbortSignal.any([stopped, abort.signal]), lessee.startup),
-      waiters.oldestSinceMs,
+      oldestSinceMs,
     )
     if (opened === null) return false
     waiters.cancel(lessee)
@@ -118,14 +121,17 @@ export class DedicatedServers {
   #opened(lessee: DedicatedLessee, server: ServerConnection): void {
     const { waiters, retireReason, give, serveWaiters } = this.#owner
     const isWanted = this.#opening.delete(lessee)
-    const reason = isWanted ? retireReason(server) : 'the client that it was opened for has left'
+    if (!isWanted) {
+      server.close(CLIENT_LEFT)
+      return
+    }
+    const reason = retireReason(server)
     if (reason === null) {
       give(server)
       lessee.onLease(server)
       return
     }
     server.close(new PoolerError(SqlState.AdminShutdown, reason))
-    if (!isWanted) return
     // Paused, or of an earlier generation: another attempt follows when it may.
     waiters.push(lessee, Date.now())
     serveWaiters()

@@ -22,31 +22,15 @@ export class IdleServerHandler implements ServerHandler {
     this.#owner = owner
   }
 
-  /**
-   * A server has logged in; what it sent behind its login is handled now. Throws PoolerError if that is nonsense,
-   * or its end.
-   */
-  adopt(server: ServerConnection): void {
-    this.take(server)
+  /** A server has logged in, for everybody or for one client. Rejects, after its session is gone, if it cannot be used. */
+  async admit(server: ServerConnection, isShared: boolean): Promise<void> {
     try {
-      server.framer.resume()
+      if (isShared) this.#adopt(server)
+      else this.#keepForOne(server)
     } catch (error) {
-      if (error instanceof PoolerError) server.close(error)
+      await server.untilGone()
       throw error
     }
-    checkOpen(server)
-  }
-
-  /**
-   * A server has logged in that is for one client alone, who becomes its handler next. What it sent behind its login
-   * is kept. Throws PoolerError if it is closed already.
-   */
-  keepFor(server: ServerConnection): void {
-    this.take(server)
-    checkOpen(server)
-    server.state = ServerState.Active
-    // Nobody else could use another one in its place.
-    server.replaced = true
   }
 
   /** Nobody uses this server any more. */
@@ -96,6 +80,33 @@ export class IdleServerHandler implements ServerHandler {
 
   onServerClosed(server: ServerConnection, error: PoolerError): void {
     this.#owner.onServerClosed(server, error)
+  }
+
+  /**
+   * What a server for everybody sent behind its login is handled now. Throws PoolerError if that is nonsense,
+   * or its end.
+   */
+  #adopt(server: ServerConnection): void {
+    this.take(server)
+    try {
+      server.framer.resume()
+    } catch (error) {
+      if (error instanceof PoolerError) server.close(error)
+      throw error
+    }
+    checkOpen(server)
+  }
+
+  /**
+   * A server has logged in that is for one client alone, who becomes its handler next. What it sent behind its login
+   * is kept. Throws PoolerError if it is closed already.
+   */
+  #keepForOne(server: ServerConnection): void {
+    this.take(server)
+    checkOpen(server)
+    server.state = ServerState.Active
+    // Nobody else could use another one in its place.
+    server.replaced = true
   }
 }
 

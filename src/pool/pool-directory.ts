@@ -97,7 +97,7 @@ export class PoolDirectory {
     for (const pool of this) {
       pool.tick(nowMs)
       const isRetired = this.#retired.has(pool)
-      if (isRetired ? pool.sessions > 0 : !pool.isForgettable || this.#isKept(pool, nowMs)) continue
+      if (isRetired ? pool.clients.count > 0 : !pool.isForgettable || this.#isKept(pool, nowMs)) continue
       this.#retired.delete(pool)
       if (!isRetired) this.#pools.delete(keyOf(pool.database, pool.user))
       void pool.stop(new PoolerError(SqlState.AdminShutdown, 'pool is not used any more'))
@@ -115,7 +115,7 @@ export class PoolDirectory {
 
   /** Whoever makes up names for "*" has no pool that was ever of use. */
   #isKept(pool: ServerPool, nowMs: number): boolean {
-    return pool.generation.welcome !== null && nowMs - pool.usedAtMs < KEEP_MS
+    return pool.generation.welcome !== null && nowMs - pool.clients.usedAtMs < KEEP_MS
   }
 
   *[Symbol.iterator](): Generator<ServerPool> {

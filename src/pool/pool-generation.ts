@@ -33,6 +33,11 @@ export class PoolGeneration {
     this.knownStatements = new WeakSet()
   }
 
+  /** Some of these servers are of an earlier generation. */
+  isMixed(servers: Iterable<ServerConnection>): boolean {
+    return [...servers].some((server) => this.retireReason(server) !== null)
+  }
+
   /** Why a server of an earlier generation is not used any more; null for one of this generation. */
   retireReason({ generation }: ServerConnection): string | null {
     return generation === this.#number ? null : this.#reason

@@ -10,6 +10,7 @@ import { DatabaseStats } from './database-stats.ts'
 import { DedicatedServers } from './dedicated-servers.ts'
 import { IdleServerHandler } from './idle-server-handler.ts'
 import { IdleServers } from './idle-servers.ts'
+import { PoolClients } from './pool-clients.ts'
 import { PoolGeneration } from './pool-generation.ts'
 import { Refusals } from './refusals.ts'
 import { usedUpReason, wantsReplacement } from './server-age.ts'
@@ -54,13 +55,9 @@ export class ServerPool implements BudgetMember {
   readonly #checks = new ServerChecks()
   readonly #conditions = new Conditions()
   readonly generation = new PoolGeneration()
-  /** Why its clients are disconnected once they are in no transaction; null = they are served. */
-  ending: PoolerError | null = null
+  readonly clients = new PoolClients()
   /** What its clients have done; shared with the other pools of the database. */
   stats = new DatabaseStats()
-  /** Sessions that belong to it, with a server or without; when the last of them ended. */
-  sessions = 0
-  usedAtMs = Date.now()
   /** Set by pause(), resume() and kill() alone. */
   paused = false
   /** Set by configure() alone. */
@@ -75,7 +72,7 @@ export class ServerPool implements BudgetMember {
     this.#budget = budget
     this.#log = log
     this.#idleHandler = new IdleServerHandler(this.#name, log, this)
-    this.#refusals = new Refusals(this, this.#waiters, log)
+    this.#refusals = new Refusals(this, budget, this.#waiters, log)
     const owner = {
       name: this.#name,
       member: this,
@@ -91,6 +88,7 @@ export class ServerPool implements BudgetMember {
       supplied: (server: ServerConnection) => this.#supplied(server),
       give: (server: ServerConnection) => this.#give(server),
       serveWaiters: () => this.#serveWaiters(),
+      freed: () => this.#serveWaiters(),
       failed: (error: PoolerError, goesBy: boolean) => {
         if (!this.#stopping && this.supply.returning === 0) this.#refusals.refuseAfter(error, goesBy)
       },
@@ -125,15 +123,16 @@ export class ServerPool implements BudgetMember {
     return this.paused ? Number.POSITIVE_INFINITY : this.#waiters.oldestSinceMs
   }
 
-  get spare(): ServerConnection | undefined {
+  spare(belowMinimum: boolean): ServerConnection | undefined {
+    if (!belowMinimum && this.size <= this.policy.minSize) return undefined
     const idle = this.#idle.coldestFirst
     // Its own waiters are about to get theirs.
-    return this.size > this.policy.minSize && idle.length > this.waiting ? idle[0] : undefined
+    return idle.length > this.waiting ? idle[0] : undefined
   }
 
   /** Nobody would miss it. */
   get isForgettable(): boolean {
-    return this.sessions === 0 && this.waiting === 0 && this.supply.isEmpty && this.policy.minSize === 0
+    return this.clients.count === 0 && this.waiting === 0 && this.supply.isEmpty && this.policy.minSize === 0
   }
 
   /**
@@ -233,11 +232,6 @@ export class ServerPool implements BudgetMember {
     for (const server of this.#idle.outdate(matches, reason)) this.#retire(server, reason)
   }
 
-  /** Some server of an earlier generation is still in use. */
-  get isRenewing(): boolean {
-    return [...this.supply.servers].some((server) => this.generation.retireReason(server) !== null)
-  }
-
   /** Resolves when `condition` holds, which is looked at whenever a server goes and at each tick. */
   until(condition: () => boolean): Promise<void> {
     return this.#conditions.until(condition)
@@ -260,7 +254,7 @@ export class ServerPool implements BudgetMember {
     this.#serveWaiters()
   }
 
-  /** A server of this pool is closed: its place is free. */
+  /** A server of this pool is closed. Its place is free when PostgreSQL has ended the session. */
   onServerClosed(server: ServerConnection, error: PoolerError): void {
     this.#log.info(
       { pool: this.#name, serverPid: server.processId, sqlState: error.sqlState, reason: error.message },
@@ -288,7 +282,7 @@ export class ServerPool implements BudgetMember {
       this.#retire(server, reason)
       return
     }
-    if (this.#budget.contended && this.#budget.isOwed(this, Date.now())) {
+    if (this.#budget.contended && this.#budget.claim(this, server, Date.now())) {
       this.giveUp(server)
       return
     }
@@ -314,8 +308,7 @@ export class ServerPool implements BudgetMember {
     const server = await opening
     this.generation.opened(server, generation, startup === undefined)
     this.#log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
-    if (startup === undefined) this.#idleHandler.adopt(server)
-    else this.#idleHandler.keepFor(server)
+    await this.#idleHandler.admit(server, startup === undefined)
     return server
   }
 
@@ -351,6 +344,6 @@ export class ServerPool implements BudgetMember {
     const succeeds =
       reason === 'server_lifetime' && this.waiting === 0 && wantsReplacement(server, this.policy, Date.now())
     server.close(new PoolerError(SqlState.AdminShutdown, reason))
-    if (succeeds) this.supply.replace()
+    if (succeeds && !this.supply.replace()) server.whenGone(() => this.supply.replace())
   }
 }

@@ -24,6 +24,8 @@ export interface SupplyOwner {
   retire(server: ServerConnection, reason: string): void
   /** A connection is there for whoever needs it; null = the one that was asked for must not be opened now. */
   supplied(server: ServerConnection | null): void
+  /** A session is gone: its place is free. */
+  freed(): void
   /** None could be opened. `goesBy`: an outage that is worth waiting for. */
   failed(error: PoolerError, goesBy: boolean): void
 }
@@ -49,7 +51,12 @@ export class ServerSupply {
     this.#owner = owner
     this.#lifecycle = new ConnectionLifecycle({
       permit: () => this.#permit(),
-      gone: () => owner.budget.give(owner.member),
+      unused: () => owner.budget.give(owner.member, null),
+      leaving: (server) => owner.budget.leaving(owner.member, server),
+      gone: (server) => {
+        owner.budget.give(owner.member, server)
+        owner.freed()
+      },
       open: (signal) => this.#opened(signal),
       retireReason: (server) =>
         owner.retireReason(server) ?? idleReason(server, owner.policy(), this.established, Date.now()),
@@ -74,7 +81,8 @@ export class ServerSupply {
 
   /** Connections that are being opened. */
   get opening(): number {
-    return this.#lifecycle.size - this.#lifecycle.established
+    const { shared, dedicated } = this.#lifecycle.opening
+    return shared + dedicated
   }
 
   /** All of them. */
@@ -82,7 +90,7 @@ export class ServerSupply {
     return this.#lifecycle.servers
   }
 
-  /** Nothing is there, and nothing on its way. */
+  /** Nothing is there, nothing on its way, and nothing about to go. */
   get isEmpty(): boolean {
     return this.#lifecycle.size === 0 && this.#acquiring === 0
   }
@@ -96,6 +104,13 @@ export class ServerSupply {
   hasPlace(oldestSinceMs: number): boolean {
     const { budget, member } = this.#owner
     return this.#lifecycle.size < this.#limitFor(oldestSinceMs) && budget.exhausted(member) === null
+  }
+
+  /** hasPlace() will be true once PostgreSQL has ended the sessions of closed connections. */
+  getsPlace(oldestSinceMs: number): boolean {
+    const { budget, member } = this.#owner
+    const { size, leaving } = this.#lifecycle
+    return leaving > 0 && size - leaving < this.#limitFor(oldestSinceMs) && budget.comesSoon(member)
   }
 
   /** Why there is no server now and will be none before the next attempt; null while there is hope. */
@@ -114,7 +129,7 @@ export class ServerSupply {
    * if each of them has one on its way.
    */
   serve(waiting: number, oldestSinceMs: number): boolean {
-    this.#acquire(waiting, this.#limitFor(oldestSinceMs), true)
+    this.#acquire(waiting, this.#limitFor(oldestSinceMs), 'waiters')
     return this.#acquiring >= waiting
   }
 
@@ -123,7 +138,7 @@ export class ServerSupply {
     open: (signal: AbortSignal) => Promise<ServerConnection>,
     oldestSinceMs: number,
   ): Promise<ServerConnection> | null {
-    if (!this.#mayOpen(this.#limitFor(oldestSinceMs), true)) return null
+    if (!this.#mayOpen(this.#limitFor(oldestSinceMs), 1)) return null
     this.#owner.budget.take(this.#owner.member)
     return this.#lifecycle.openDedicated(open)
   }
@@ -167,18 +182,23 @@ export class ServerSupply {
     return this.#lifecycle.parked.size - (this.#acquiring - this.#lifecycle.opening.shared)
   }
 
-  /** `count` new ones: generic-pool hands out what is parked first, which is parked again when nobody needs it. */
+  /**
+   * `count` new ones that nobody waits for, unless somebody elsewhere waits for their places. generic-pool hands out
+   * what is parked first, which is parked again when nobody needs it.
+   */
   #open(count: number, limit: number): number {
-    return this.#acquire(this.#acquiring + this.#available + count, limit, false)
+    if (this.#owner.budget.isContended(this.#owner.member)) return 0
+    return this.#acquire(this.#acquiring + this.#available + count, limit, 'nobody')
   }
 
   /** Sees to it that `wanted` connections are on their way, parked ones first; returns how many new ones. */
-  #acquire(wanted: number, limit: number, mayMakeRoom: boolean): number {
+  #acquire(wanted: number, limit: number, purpose: 'waiters' | 'nobody'): number {
     let available = this.#available
     let opened = 0
     while (this.#acquiring < wanted) {
+      const waiting = purpose === 'waiters' ? wanted - this.#acquiring : 0
       if (available > 0) available -= 1
-      else if (this.#mayOpen(limit, mayMakeRoom)) opened += 1
+      else if (this.#mayOpen(limit, waiting)) opened += 1
       else break
       this.#limit = limit
       this.#acquiring += 1
@@ -190,12 +210,13 @@ export class ServerSupply {
     return opened
   }
 
-  #mayOpen(limit: number, mayMakeRoom: boolean): boolean {
-    const { budget, member } = this.#owner
+  /** `waiting`: how many would wait for room; those that have none under a limit of others are called when there is. */
+  #mayOpen(limit: number, waiting: number): boolean {
+    const { budget, member, policy } = this.#owner
     if (this.isBusy || this.#lifecycle.size >= limit) return false
     if (budget.exhausted(member) === null) return true
-    if (mayMakeRoom && budget.makeRoom(member)) return true
-    if (mayMakeRoom) budget.waitForRoom(member)
+    const atOnce = Math.min(limit - this.#lifecycle.size, policy().maxConnecting - this.opening)
+    if (waiting > 0) budget.waitForRoom(member, Math.min(waiting, atOnce))
     return false
   }
 

@@ -25,6 +25,12 @@ export const Residue = {
   Cursors: 8,
 } as const
 
+/** A session that PostgreSQL has not ended so long after it was told to is not waited for. */
+const GONE_WITHIN_MS = 3000
+/** Of a result that nobody wants any more so much is read; then PostgreSQL finds out at its next write, and ends. */
+const MAX_UNWANTED_BYTES = 1024 * 1024
+const ENDS_AFTER_WRITE_MS = 500
+
 /** Who is responsible for a server at the moment: its login, its pool while idle, the session it is leased to. */
 export interface ServerHandler {
   onServerMessage(
@@ -94,6 +100,8 @@ export class ServerConnection implements WireOwner, MessageHandler {
   idleSinceMs = Date.now()
   /** False: to be closed instead of reused. */
   usable = true
+  #isGone = false
+  readonly #whenGone: (() => void)[] = []
 
   constructor(
     connection: Connection,
@@ -112,6 +120,20 @@ export class ServerConnection implements WireOwner, MessageHandler {
     this.wire.append(buffer, start, end)
   }
 
+  /**
+   * Calls `listener` when the session is gone, at once if it is: PostgreSQL closes its end of the socket as the very
+   * last of it, or is not waited for any longer. Whoever counts sessions counts this one until then.
+   */
+  whenGone(listener: () => void): void {
+    if (this.#isGone) listener()
+    else this.#whenGone.push(listener)
+  }
+
+  /** Resolves when the session is gone. */
+  untilGone(): Promise<void> {
+    return new Promise((resolve) => this.whenGone(resolve))
+  }
+
   /** Records a ParameterStatus; returns its parts. */
   noteParameter(buffer: Buffer, start: number, end: number): { name: string; value: string } {
     const reader = new BodyReader(buffer, start + HEADER_BYTES, end, 'ParameterStatus')
@@ -128,21 +150,20 @@ export class ServerConnection implements WireOwner, MessageHandler {
 
   /**
    * Ends the connection and tells its handler. The one place where a server connection is closed; what
-   * the server still sends is thrown away.
+   * the server still sends is thrown away until it closes its end, too.
    */
   close(error: PoolerError): void {
     if (this.state === ServerState.Closed) return
     // Behind half a message the bytes of a Terminate would complete it: only an idle server gets one.
     const isIdle = this.state === ServerState.Idle || this.state === ServerState.BeingCanceled
-    const wasGone = this.wire.closed
     this.state = ServerState.Closed
     this.usable = false
     this.framer.stop()
-    if (isIdle && !wasGone) {
+    if (isIdle) {
       this.wire.append(TERMINATE)
-      this.wire.close()
+      this.wire.close(GONE_WITHIN_MS)
     } else {
-      this.wire.destroy()
+      this.wire.hangUp(GONE_WITHIN_MS, MAX_UNWANTED_BYTES)
     }
     this.handler.onServerClosed(this, error)
     this.statements?.clear()
@@ -175,11 +196,22 @@ export class ServerConnection implements WireOwner, MessageHandler {
   }
 
   onPeerEnd(): void {
+    this.wire.destroy()
     this.close(new PoolerError(SqlState.ConnectionFailure, 'server closed the connection unexpectedly'))
   }
 
   onPeerGone(error: Error | null): void {
     const reason = error === null ? '' : `: ${error.message}`
     this.close(new PoolerError(SqlState.ConnectionFailure, `connection to server was lost${reason}`))
+  }
+
+  onGone(): void {
+    if (this.wire.overran) setTimeout(() => this.#gone(), ENDS_AFTER_WRITE_MS).unref()
+    else this.#gone()
+  }
+
+  #gone(): void {
+    this.#isGone = true
+    for (const listener of this.#whenGone.splice(0)) listener()
   }
 }

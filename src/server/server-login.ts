@@ -30,9 +30,12 @@ export interface ServerTarget {
   readonly maxStatements: number
 }
 
+const SHUTTING_DOWN = new PoolerError(SqlState.AdminShutdown, 'pooler is shutting down')
+
 /**
  * Opens a connection to PostgreSQL and logs in. The result is ready for a query; its handler is still the
- * login's and has to be replaced. Rejects with a PoolerError: the server's own (with `response` set) where
+ * login's and has to be replaced. `signal` gives it up: with a PoolerError as its reason PostgreSQL may take its time to
+ * end what it has of the session, otherwise nothing is waited for. Rejects, after the socket is gone, with a PoolerError: the server's own (with `response` set) where
  * it refused, 57P03 where it could not be reached, 08006 where it went away or TLS could not be agreed on.
  */
 export async function openServer(
@@ -43,12 +46,19 @@ export async function openServer(
   signal: AbortSignal,
 ): Promise<ServerConnection> {
   const abort = new AbortController()
-  const onStop = (): void => abort.abort(new PoolerError(SqlState.AdminShutdown, 'pooler is shutting down'))
+  let isWaitedFor = true
+  const onStop = (): void => {
+    isWaitedFor = signal.reason instanceof PoolerError
+    abort.abort(isWaitedFor ? signal.reason : SHUTTING_DOWN)
+  }
   signal.addEventListener('abort', onStop, { once: true })
   if (signal.aborted) onStop()
   const deadline =
     target.connectTimeoutMs > 0
-      ? setTimeout(() => abort.abort(connectTimeoutError(target.endpoint)), target.connectTimeoutMs)
+      ? setTimeout(() => {
+          isWaitedFor = false
+          abort.abort(connectTimeoutError(target.endpoint))
+        }, target.connectTimeoutMs)
       : undefined
   try {
     const { connection, tls } = await encryptedConnect(target.endpoint, transport, abort.signal).catch(
@@ -61,12 +71,20 @@ export async function openServer(
     const server = new ServerConnection(connection, queue, dialogue, statements)
     server.endpoint = target.endpoint
     server.tls = tls
-    const onAbort = (): void => server.close(abort.signal.reason as PoolerError)
+    const onAbort = (): void => {
+      server.close(abort.signal.reason as PoolerError)
+      if (!isWaitedFor) server.wire.destroy()
+    }
     abort.signal.addEventListener('abort', onAbort, { once: true })
     server.send(
       encodeStartupMessage([['user', target.user], ['database', target.dbname], ...(target.startup ?? [])]),
     )
-    await dialogue.finished
+    try {
+      await dialogue.finished
+    } catch (error) {
+      await server.untilGone()
+      throw error
+    }
     abort.signal.removeEventListener('abort', onAbort)
     return server
   } finally {

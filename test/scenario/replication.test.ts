@@ -38,6 +38,35 @@ test('a chunk of many messages is one write, in either direction', () => {
   expect(server.takeWrites()).toBe(1)
 })
 
+test('a client that does not read is heard all the same, and nothing is kept for it without bound', () => {
+  const chunk = f.copyData('w'.repeat(100_000))
+  client.connection.stalled = true
+  for (let i = 0; i < 3; i++) server.send(chunk)
+  expect(server.connection.paused).toBe(true)
+  const pending = client.connection.pendingBytes
+  for (let i = 0; i < 47; i++) server.send(chunk)
+  expect(client.connection.pendingBytes).toBe(pending)
+  client.send(standbyStatus(1n))
+  client.send(standbyStatus(2n))
+  expect(server.take()).toHaveLength(2)
+  client.connection.drain()
+  expect(client.takeBytes().length).toBe(50 * chunk.length)
+})
+
+test('where PostgreSQL does not read either, the client is not read', () => {
+  client.connection.stalled = true
+  server.send(f.copyData('w'.repeat(100_000)))
+  server.connection.stalled = true
+  for (let i = 0; i < 10_000; i++) client.send(standbyStatus(BigInt(i)))
+  expect(client.connection.paused).toBe(true)
+  const pending = server.connection.pendingBytes
+  for (let i = 0; i < 1000; i++) client.send(standbyStatus(BigInt(i)))
+  expect(server.connection.pendingBytes).toBe(pending)
+  server.connection.drain()
+  expect(client.connection.paused).toBe(false)
+  expect(server.take()).toHaveLength(11_000)
+})
+
 test('half a message passes as it comes', () => {
   const whole = f.copyData('x'.repeat(100))
   for (const [from, to] of [
@@ -140,7 +169,21 @@ test('a server that does not end after a Terminate is given up', () => {
   scenario.tick(10_500)
   expect(server.gone).toBe(true)
   expect(client.gone).toBe(true)
-  expect(scenario.pool).toMatchObject({ size: 0, activeCount: 0, sessions: 0 })
+  expect(scenario.pool).toMatchObject({ size: 0, activeCount: 0, clients: { count: 0 } })
+})
+
+test('query_wait_notify tells a client that waits for its connection', async () => {
+  const other = scenario.connect()
+  other.send(f.startup({ user: 'app', database: 'app', replication: 'true' }))
+  await scenario.settle()
+  expect(other.letters()).toBe('R')
+  scenario.tick(4500)
+  await scenario.settle()
+  expect(other.letters()).toBe('')
+  scenario.tick(5500)
+  scenario.tick(5600)
+  await scenario.settle()
+  expect(other.letters()).toBe('N')
 })
 
 test('client_login_timeout ends a client that waits for its connection', async () => {
@@ -149,7 +192,7 @@ test('client_login_timeout ends a client that waits for its connection', async (
   await scenario.settle()
   expect(other.letters()).toBe('R')
   scenario.tick(61_000)
-  expect(other.take()).toEqual(['E(28000 client_login_timeout)'])
+  expect(other.take()).toEqual(['E(57014 client_login_timeout)'])
   expect(scenario.pool.waiting).toBe(0)
   expect(client.gone).toBe(false)
 })
@@ -177,5 +220,5 @@ test('a client that leaves during the login of its server takes that along', asy
   early.vanish()
   await place.settle()
   expect(place.server().gone).toBe(true)
-  expect(place.pool).toMatchObject({ size: 0, opening: 0, waiting: 0, sessions: 0 })
+  expect(place.pool).toMatchObject({ size: 0, opening: 0, waiting: 0, clients: { count: 0 } })
 })

@@ -99,6 +99,9 @@ export class FakeServers {
   most = 0
   /** Opens every connection at once. */
   automatic = true
+  /** Sockets of closed connections stay until letGo() is called: PostgreSQL takes its time to end the sessions. */
+  lingering = false
+  readonly #leaving: FakeConnection[] = []
   readonly #queue = new FlushQueue()
   readonly #network = new FakeNetwork(this.#queue)
   readonly #connections = new Map<ServerConnection, FakeConnection>()
@@ -146,9 +149,19 @@ export class FakeServers {
     return [...this.#connections.keys()].filter(({ state }) => state !== ServerState.Closed)
   }
 
-  /** Connections open now, those being opened included. */
+  /** Connections that are closed, and whose sockets are not. */
+  get leaving(): number {
+    return this.#connections.size - this.all.length
+  }
+
+  /** Sessions that PostgreSQL has: those being opened, open, and leaving. */
   get existing(): number {
-    return this.openings.length + this.all.length
+    return this.openings.length + this.#connections.size
+  }
+
+  /** PostgreSQL ends the sessions of closed connections: the first one, or all. */
+  letGo(count = this.#leaving.length): void {
+    for (const connection of this.#leaving.splice(0, count)) connection.receiveEnd()
   }
 
   /** The socket of a server. */
@@ -161,6 +174,11 @@ export class FakeServers {
     for (let i = 0; i < 5; i++) await nextTurn()
   }
 
+  #onGone(connection: FakeConnection): void {
+    if (this.lingering) this.#leaving.push(connection)
+    else connection.receiveEnd()
+  }
+
   #open(signal: AbortSignal, startup: StartupParameters | undefined): Promise<ServerConnection> {
     return new Promise((resolve, reject) => {
       const opening: Opening = {
@@ -169,8 +187,10 @@ export class FakeServers {
         succeed: () => {
           this.openings.splice(this.openings.indexOf(opening), 1)
           const connection = this.#network.open()
+          connection.peer = { onWritten: () => {}, onGone: () => this.#onGone(connection) }
           const server = new ServerConnection(connection, this.#queue, NOBODY, null)
           this.#connections.set(server, connection)
+          server.whenGone(() => this.#connections.delete(server))
           resolve(server)
           return server
         },

@@ -245,6 +245,12 @@ export class ScenarioServer extends ScenarioPeer {
     this.send(backend.commandComplete(tag), backend.readyForQuery(status))
   }
 
+  /** As PostgreSQL does when its client has gone. */
+  override onGone(): void {
+    super.onGone()
+    this.connection.receiveEnd()
+  }
+
   /** The server ends the connection. */
   die(): void {
     this.connection.receiveEnd()

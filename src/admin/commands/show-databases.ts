@@ -44,7 +44,7 @@ function rowOf({ config, pools }: AdminContext, database: DatabaseConfig): Value
   const { pooler } = config()
   const { name } = database
   const servers = pools.of(name).reduce((sum, pool) => sum + pool.size, 0)
-  const clients = pools.of(name).reduce((sum, pool) => sum + pool.sessions, 0)
+  const clients = pools.of(name).reduce((sum, pool) => sum + pool.clients.count, 0)
   const limit = (own: number | undefined, general: number): number => {
     const value = unlimited(own ?? general)
     return Number.isFinite(value) ? value : 0

@@ -50,7 +50,7 @@ function rowOf(pool: ServerPool, sessions: readonly Session[]): Value[] {
   return [
     pool.database,
     pool.user,
-    pool.sessions - waiting.length,
+    pool.clients.count - waiting.length,
     waiting.length,
     canceling,
     0,

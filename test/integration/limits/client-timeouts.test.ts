@@ -124,6 +124,26 @@ describe('query_wait_notify', () => {
     await waiter.expect('TDCZ')
   })
 
+  test('sends it to a client, too, that waits for a server before it is welcomed', async () => {
+    await start({ query_wait_notify: '0.1s' })
+    const holder = await connect()
+    await holder.query('BEGIN')
+    const { host = '', port = 0 } = pooler ?? {}
+    const waiter = await RawClient.open({ host, port })
+    clients.push(waiter)
+    // Not known to the pool, so a server has to be asked.
+    waiter.send(f.startup({ user: 'postgres', database: 'postgres', timezone: 'Asia/Tokyo' }))
+    const login = waiter.finishLogin('postgres', 'postgres')
+    await eventually(
+      'the notice',
+      () => waiter.received.map(({ type }) => type).join(''),
+      (types) => /R+N$/.test(types),
+    )
+    await holder.query('COMMIT')
+    expect(await login).toBeUndefined()
+    expect(waiter.status).toBe('I')
+  })
+
   test('of 0 sends none', async () => {
     await start({ query_wait_notify: 0, query_wait_timeout: '0.5s' })
     const { waiter } = await crowded()
@@ -317,7 +337,11 @@ describe('client_login_timeout', () => {
     const { host, port } = await start({ client_login_timeout: '0.3s' })
     const client = await RawClient.open({ host, port })
     clients.push(client)
-    expect(await failure(client)).toMatchObject({ severity: 'FATAL', text: 'client_login_timeout' })
+    expect(await failure(client)).toMatchObject({
+      severity: 'FATAL',
+      code: '57014',
+      text: 'client_login_timeout',
+    })
   })
 
   test('ends one that waits for a server to be welcomed, and the client in the queue with it', async () => {

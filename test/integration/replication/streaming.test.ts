@@ -83,6 +83,32 @@ describe('a physical replication client', () => {
     await client.closed()
   })
 
+  test('is heard by PostgreSQL while it does not read its WAL', async () => {
+    const client = await replicate(pooler, 'database')
+    const [row] = rows(await client.query('IDENTIFY_SYSTEM'))
+    const position = row?.[2] ?? ''
+    await streamDecoded(client, 'slow')
+    client.stream.socket.pause()
+    await postgres.query(
+      "SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000)) FROM generate_series(1, 32)",
+    )
+    await eventually(
+      'PostgreSQL to wait for its client',
+      () => postgres.query("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'WalSenderWriteData'"),
+      (found) => found.length === 1,
+    )
+    for (const further of [1n, 2n]) {
+      const flushed = walPosition(position) + further
+      client.send(standbyStatus(flushed))
+      await eventually(
+        'the status update to arrive',
+        () => postgres.query("SELECT coalesce(flush_lsn, '0/0')::text AS lsn FROM pg_stat_replication"),
+        ([sender]) => walPosition(String(sender?.lsn)) === flushed,
+      )
+    }
+    client.destroy()
+  })
+
   test('gets a whole base backup, as fast as it reads', async () => {
     const client = await replicate(pooler, 'true')
     client.stream.socket.pause()

@@ -228,7 +228,23 @@ describe('close()', () => {
     wire.close()
     connection.lose()
     expect(owner.events).toEqual([])
-    expect(vi.getTimerCount()).toBe(1)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('the socket is told to be gone when it is, and last', () => {
+    const gone = vi.fn(() => owner.events.push('socket gone'))
+    Object.assign(owner, { onGone: gone })
+    connection = new FakeNetwork(queue).open()
+    wire = new Wire(connection, queue, owner)
+    wire.close(5000)
+    vi.advanceTimersByTime(4999)
+    expect(gone).not.toHaveBeenCalled()
+    connection.receiveEnd()
+    expect(gone).toHaveBeenCalledTimes(1)
+    connection = new FakeNetwork(queue).open()
+    wire = new Wire(connection, queue, owner)
+    connection.lose()
+    expect(owner.events).toEqual(['socket gone', 'gone without an error', 'socket gone'])
   })
 
   test('congestion that begins or ends with it is not told', () => {
@@ -237,6 +253,33 @@ describe('close()', () => {
     wire.close()
     connection.drain()
     expect(owner.events).toEqual(['congested'])
+  })
+})
+
+describe('hangUp()', () => {
+  test('sends FIN without what was appended, and reads until the peer closes', () => {
+    turn(() => {
+      wire.append(Buffer.from('never sent'))
+      wire.hangUp(3000, 10)
+    })
+    expect(connection.writes).toEqual([])
+    expect([connection.ended, connection.destroyed]).toEqual([true, false])
+    connection.receive(Buffer.alloc(10))
+    expect(connection.destroyed).toBe(false)
+    connection.receiveEnd()
+    expect(connection.destroyed).toBe(true)
+    expect(owner.events).toEqual([])
+  })
+
+  test('does not read more than it is to, nor longer', () => {
+    wire.hangUp(3000, 10)
+    connection.receive(Buffer.alloc(11))
+    expect(connection.destroyed).toBe(true)
+    connection = new FakeNetwork(queue).open()
+    wire = new Wire(connection, queue, owner)
+    wire.hangUp(3000, 10)
+    vi.advanceTimersByTime(3000)
+    expect(connection.destroyed).toBe(true)
   })
 })
 

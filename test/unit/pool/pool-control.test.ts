@@ -90,9 +90,11 @@ describe('RECONNECT', () => {
     const waiter = servers.lease('waiter')
     expect(waiter.server).toBe(warm.server)
     servers.pool.renew('RECONNECT')
-    expect(servers.pool.isRenewing).toBe(true)
+    expect(servers.pool.generation.isMixed(servers.pool.supply.servers)).toBe(true)
     let done = false
-    void servers.pool.until(() => !servers.pool.isRenewing).then(() => (done = true))
+    void servers.pool
+      .until(() => !servers.pool.generation.isMixed(servers.pool.supply.servers))
+      .then(() => (done = true))
     expect([parked, warm, used].map(isClosed)).toEqual([true, false, false])
     servers.pool.release(used.server)
     await servers.settle()

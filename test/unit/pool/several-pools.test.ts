@@ -119,6 +119,9 @@ const step = fc.oneof(
         'pause',
         'resume',
         'kill',
+        'linger',
+        'let one go',
+        'let go',
       ),
       pool,
     }),
@@ -149,10 +152,7 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
       async (steps, policy, maxDatabaseConnections, maxUserConnections) => {
         const budget = new LocalBudget()
         const limits = { ...policy, retryMs: 500, maxDatabaseConnections, maxUserConnections }
-        // What two pools keep for themselves in any case must leave each of them something.
-        const fits = 2 * policy.minSize <= Math.min(maxDatabaseConnections, maxUserConnections)
-        const minSize = fits ? policy.minSize : 0
-        const scenes = PLACES.map((place) => new Scene(place, budget, { ...limits, minSize }))
+        const scenes = PLACES.map((place) => new Scene(place, budget, limits))
         /** The largest size that each pool has had: what a reload makes smaller goes in time only. */
         const largest = scenes.map(() => policy.size)
 
@@ -229,7 +229,6 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
               servers.pool.configure({
                 ...servers.pool.policy,
                 size: what.size,
-                minSize,
               })
               break
             case 'renew':
@@ -243,6 +242,16 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
               break
             case 'kill':
               servers.pool.kill(new PoolerError('57P01', 'KILL'))
+              break
+            case 'linger':
+              servers.lingering = true
+              break
+            case 'let one go':
+              servers.letGo(1)
+              break
+            case 'let go':
+              servers.lingering = false
+              servers.letGo()
               break
             case 'settle':
               await settle()
@@ -272,13 +281,20 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
           for (const scene of scenes) {
             for (const server of scene.leased.splice(0)) scene.servers.pool.release(server)
             scene.answerChecks()
+            scene.servers.letGo(1)
           }
           await settle()
           check()
           await later(333)
           check()
         }
-        for (const { servers } of scenes) await servers.pool.stop(new PoolerError('57P01', 'shutting down'))
+        for (const { servers } of scenes) {
+          await servers.pool.stop(new PoolerError('57P01', 'shutting down'))
+          servers.lingering = false
+          servers.letGo()
+        }
+        await settle()
+        expect(budget.isUnused).toBe(true)
         for (const { servers } of scenes) {
           expect(servers.pool).toMatchObject({ size: 0, activeCount: 0, waiting: 0, tested: 0, opening: 0 })
           expect(servers.existing).toBe(0)
@@ -293,9 +309,10 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
           await fresh.settle()
           expect(fresh.existing).toBe(Math.min(maxDatabaseConnections, maxUserConnections))
           await fresh.pool.stop(new PoolerError('57P01', 'shutting down'))
+          await fresh.settle()
         }
       },
     ),
-    { numRuns: 60 },
+    { numRuns: Number(process.env.POOLER_FUZZ_RUNS ?? 60) },
   )
 }, 30_000)

@@ -94,14 +94,41 @@ describe('max_db_connections', () => {
     expect(existing(pools)).toBe(1)
   })
 
-  test('takes no idle server from a pool that has no more than min_pool_size', async () => {
+  test('takes an idle server from a pool at its min_pool_size only where no other pool has one to spare', async () => {
+    const pools = poolsOf(3, ['ann', 'bob', 'cy'], { minSize: 2 })
+    await tick({ ann: pools.ann })
+    pools.cy.pool.configure({ ...pools.cy.pool.policy, minSize: 0 })
+    vi.advanceTimersByTime(10)
+    const cy = await pools.cy.served('cy')
+    pools.cy.pool.release(cy.server)
+    await pools.bob.served('first')
+    expect(isClosed(cy.server)).toBe(true)
+    expect(pools.ann.pool.size).toBe(2)
+    await pools.bob.served('second')
+    expect(pools.ann.pool.size).toBe(1)
+    expect(existing(pools)).toBe(3)
+  })
+
+  test('keeps nobody waiting for the sake of min_pool_size, which is refilled when nobody waits', async () => {
     const pools = poolsOf(2, ['ann', 'bob'], { minSize: 2 })
     await tick({ ann: pools.ann })
     expect(pools.ann.pool.size).toBe(2)
-    const bob = pools.bob.lease('bob')
+    const [first, second] = [await pools.bob.served('first'), await pools.bob.served('second')]
+    const third = pools.bob.lease('third')
     await tick(pools)
-    expect(bob.server).toBeNull()
-    expect(pools.ann.pool.size).toBe(2)
+    expect([pools.ann.pool.size, pools.bob.pool.size]).toEqual([0, 2])
+    first.server.handler = pools.bob.holder
+    pools.bob.connection(first.server).lose()
+    await tick(pools)
+    expect(third.server).not.toBeNull()
+    // Only where that takes it from nobody.
+    pools.bob.pool.release(second.server)
+    await tick(pools)
+    expect([pools.ann.pool.size, pools.bob.pool.size]).toEqual([0, 2])
+    pools.bob.pool.configure({ ...pools.bob.pool.policy, minSize: 0, size: 1 })
+    await tick(pools)
+    await tick(pools)
+    expect([pools.ann.pool.size, pools.bob.pool.size]).toEqual([1, 1])
   })
 
   test('takes no server that is on its way to a client of its own pool', async () => {
@@ -215,6 +242,7 @@ describe('max_db_connections', () => {
     await tick(pools)
     expect(existing(pools)).toBe(3)
     for (const { server } of bob) pools.bob.pool.release(server)
+    await tick(pools)
     expect(existing(pools)).toBe(2)
     await tick(pools)
     expect(existing(pools)).toBe(2)
@@ -260,6 +288,31 @@ describe('max_db_connections', () => {
   })
 })
 
+describe('the error of query_wait_timeout names', () => {
+  const detailOf = async (policy: Policy): Promise<string | undefined> => {
+    const budget = new LocalBudget()
+    const make = (user: string): FakeServers =>
+      new FakeServers({ waitTimeoutMs: 1000, ...policy }, { database: 'd', user, budget })
+    const [own, other] = [make('ann'), make('bob')]
+    await own.served('a')
+    await other.served('b')
+    const waiter = own.lease('waiter')
+    vi.advanceTimersByTime(1001)
+    own.pool.tick(Date.now())
+    return waiter.refusal?.detail
+  }
+
+  test.each([
+    [{ size: 1, maxDatabaseConnections: 2 }, 'pool_size 1'],
+    [{ size: 5, maxDatabaseConnections: 2 }, 'max_db_connections 2 of database d, of which 2 are taken'],
+    [{ size: 5, maxUserConnections: 1 }, 'max_user_connections 1 of user ann, of which 1 are taken'],
+  ])('the limit, with the numbers: %j', async (policy, limit) => {
+    expect(await detailOf(policy)).toBe(
+      `1 of 1 server connections of the pool d/ann are in use (${limit}), and 1 clients have been waiting.`,
+    )
+  })
+})
+
 describe('max_user_connections', () => {
   test('is never exceeded by the pools of one user together, and an idle server makes room', async () => {
     const budget = new LocalBudget()
@@ -294,5 +347,139 @@ describe('max_user_connections', () => {
     }
     await ours.served('us')
     expect([ours, sameDatabase, sameUser].map(({ existing: count }) => count)).toEqual([1, 0, 0])
+  })
+
+  test('and max_db_connections may both be in the way: nothing is closed where room can be made under one only', async () => {
+    const budget = new LocalBudget()
+    const limits = { size: 10, maxDatabaseConnections: 1, maxUserConnections: 1 }
+    const make = (database: string, user: string): FakeServers =>
+      new FakeServers(limits, { database, user, budget })
+    const [ours, sameDatabase, sameUser] = [make('d', 'u'), make('d', 'other'), make('other', 'u')]
+    const spare = await sameDatabase.served('spare')
+    sameDatabase.pool.release(spare.server)
+    const busy = await sameUser.served('busy')
+    const us = ours.lease('us')
+    await ours.settle()
+    expect(isClosed(spare.server)).toBe(false)
+    vi.advanceTimersByTime(100)
+    sameUser.pool.release(busy.server)
+    await ours.settle()
+    expect([spare, busy].map(({ server }) => isClosed(server))).toEqual([true, true])
+    expect(us.server).not.toBeNull()
+  })
+})
+
+describe('a server whose session PostgreSQL has not ended yet', () => {
+  /** Pools of which one has `idle` idle servers; sockets close when the test says so. */
+  async function withIdle(idle: number, policy: Policy = {}): Promise<Record<'ann' | 'bob', FakeServers>> {
+    const pools = poolsOf(idle, ['ann', 'bob'], policy)
+    pools.ann.lingering = true
+    const leases = []
+    for (let i = 0; i < idle; i++) leases.push(await pools.ann.served(String(i)))
+    for (const { server } of leases) pools.ann.pool.release(server)
+    return pools
+  }
+
+  test('has its place until then, and no second one is closed meanwhile', async () => {
+    const pools = await withIdle(2)
+    const bob = pools.bob.lease('bob')
+    await tick(pools)
+    expect(pools.ann).toMatchObject({ leaving: 1, existing: 2 })
+    expect(pools.bob.openings).toHaveLength(0)
+    expect(bob.server).toBeNull()
+    pools.ann.letGo()
+    await pools.bob.settle()
+    expect(bob.server).not.toBeNull()
+    expect(pools.ann).toMatchObject({ leaving: 0, existing: 1 })
+  })
+
+  test('is one of as many as there are clients that wait, closed at once', async () => {
+    const pools = await withIdle(4)
+    const clients = ['a', 'b', 'c'].map((name) => pools.bob.lease(name))
+    expect(pools.ann.leaving).toBe(3)
+    pools.ann.letGo(1)
+    await tick(pools)
+    expect(clients.map(({ server }) => server !== null)).toEqual([true, false, false])
+    pools.ann.letGo()
+    await tick(pools)
+    expect(clients.map(({ server }) => server !== null)).toEqual([true, true, true])
+    expect(pools.ann).toMatchObject({ leaving: 0, existing: 1 })
+  })
+
+  test('serves whoever waits, so that no idle one is closed while one is going anyway', async () => {
+    const pools = await withIdle(2)
+    pools.ann.pool.retireWhere((server) => server === pools.ann.all[0], 'its host is not listed any more')
+    const bob = pools.bob.lease('bob')
+    expect(pools.ann.leaving).toBe(1)
+    pools.ann.letGo()
+    await tick(pools)
+    expect(bob.server).not.toBeNull()
+    expect(pools.ann.existing).toBe(1)
+  })
+
+  test('is closed once for a pool whose client has waited longer, not again as others come back', async () => {
+    const pools = poolsOf(2, ['ann', 'bob'])
+    pools.ann.lingering = true
+    const [one, two] = [await pools.ann.served('1'), await pools.ann.served('2')]
+    const bob = pools.bob.lease('bob')
+    vi.advanceTimersByTime(100)
+    for (const { server } of [one, two]) pools.ann.pool.release(server)
+    expect([one, two].map(({ server }) => isClosed(server))).toEqual([true, false])
+    pools.ann.letGo()
+    await tick(pools)
+    expect(bob.server).not.toBeNull()
+  })
+
+  test('has its place in its own pool, too', async () => {
+    const servers = new FakeServers({ size: 1 })
+    servers.lingering = true
+    const ann = await servers.served('ann')
+    ann.server.handler = servers.holder
+    ann.server.close(new TypeError('its client has gone') as never)
+    const bob = servers.lease('bob')
+    await servers.settle()
+    expect(servers).toMatchObject({ leaving: 1, existing: 1 })
+    expect(servers.pool).toMatchObject({ size: 0, opening: 0 })
+    servers.letGo()
+    await servers.settle()
+    expect(bob.server).not.toBeNull()
+    expect(servers.most).toBe(1)
+  })
+
+  test('does not keep its place for ever: it is given up after three seconds', async () => {
+    const pools = await withIdle(1)
+    const bob = pools.bob.lease('bob')
+    vi.advanceTimersByTime(2999)
+    await tick(pools)
+    expect(bob.server).toBeNull()
+    vi.advanceTimersByTime(1)
+    await tick(pools)
+    expect(bob.server).not.toBeNull()
+  })
+
+  test('keeps nobody from a place that is free', async () => {
+    const servers = new FakeServers({ size: 2, maxDatabaseConnections: 2 })
+    servers.lingering = true
+    const ann = await servers.served('ann')
+    servers.pool.release(ann.server)
+    servers.pool.renew('RECONNECT')
+    const bob = await servers.served('bob')
+    expect(bob.server).not.toBe(ann.server)
+    expect(servers.leaving).toBe(1)
+  })
+
+  test('and is used up gets its successor where there is no place before that', async () => {
+    const servers = new FakeServers({ size: 1, lifetimeMs: 1000 })
+    servers.lingering = true
+    const ann = await servers.served('ann')
+    ann.server.lastLessee = ann
+    vi.advanceTimersByTime(1001)
+    servers.pool.release(ann.server)
+    await servers.settle()
+    expect(servers).toMatchObject({ leaving: 1, existing: 1 })
+    servers.letGo()
+    await servers.settle()
+    expect(servers.pool.size).toBe(1)
+    expect(servers.most).toBe(1)
   })
 })
