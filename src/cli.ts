@@ -22,6 +22,7 @@ import { createLogger } from './log.ts'
 import { openFileLimit } from './net/open-file-limit.ts'
 import { Pooler } from './pooler.ts'
 import { Service } from './process/service.ts'
+import { keepYoungGenerationSmall } from './process/small-young-generation.ts'
 import { becomeUser, warnOfRoot } from './process/unix-account.ts'
 
 /**
@@ -234,6 +235,7 @@ function portInUse(port: number): string {
   return `port ${port} on ${HOST} is in use: stop the program that listens there, or choose another one with --port`
 }
 
+keepYoungGenerationSmall()
 main(process.argv.slice(2)).then(
   (exitCode) => process.exit(exitCode),
   (error: unknown) => {

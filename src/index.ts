@@ -34,4 +34,5 @@ export function createPooler(configuration: ConfigInput, options: CreatePoolerOp
 export type { ConfigInput } from './config/config.ts'
 export type { ReloadReport } from './config/reload.ts'
 export type { PoolerControl, ShutdownMode } from './control/pooler-control.ts'
-export type { Pooler, PoolerStats, PoolStats } from './pooler.ts'
+export type { PoolerStats, PoolStats } from './metrics/pooler-stats.ts'
+export type { Pooler } from './pooler.ts'

@@ -4,19 +4,23 @@ import { LoginThrottle } from './auth/login-throttle.ts'
 import { readStartupFiles, type StartupFiles } from './client/startup-files.ts'
 import { buildConfig, type Config, type ConfigInput } from './config/config.ts'
 import { minimumWarnings } from './config/minimum-warnings.ts'
-import { poolPolicy } from './config/pool-policy.ts'
 import { mergeForReload, type ReloadReport } from './config/reload.ts'
+import { ReloadRecord } from './config/reload-record.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
 import { withSetting } from './config/with-setting.ts'
 import { AuthSources } from './control/auth-sources.ts'
 import { DatabaseControl } from './control/database-control.ts'
+import { openMinimum } from './control/open-minimum.ts'
 import { PoolFactory } from './control/pool-factory.ts'
 import type { PoolerControl, ShutdownMode } from './control/pooler-control.ts'
 import { reloadPools } from './control/reload-pools.ts'
 import { drainClients } from './control/shutdown.ts'
 import { Suspension } from './control/suspension.ts'
 import { PoolerError, SqlState } from './errors.ts'
+import type { HttpListener } from './http/http-listener.ts'
+import { openHttp } from './http/open-http.ts'
 import type { Logger } from './log.ts'
+import { type PoolerStats, poolerStats } from './metrics/pooler-stats.ts'
 import { StatsBook } from './metrics/stats-book.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
 import { ClientListeners } from './net/client-listeners.ts'
@@ -25,6 +29,7 @@ import { FlushQueue } from './net/flush-queue.ts'
 import { lookUpHost } from './net/look-up-host.ts'
 import { NodeTransport } from './net/node-transport.ts'
 import type { TlsDirectory } from './net/tls-directory.ts'
+import { Instruments } from './pool/instruments.ts'
 import { Janitor } from './pool/janitor.ts'
 import { LocalBudget } from './pool/local-budget.ts'
 import { PoolDirectory } from './pool/pool-directory.ts'
@@ -33,26 +38,6 @@ import { StatementRegistry } from './prepared/statement-registry.ts'
 /** Until the configuration is read. */
 const NO_LIMITS = { maxPendingPerAddress: 0, maxFailedPerAddress: 0, failureDelayMs: 0 }
 
-/** Counts for operators and tests. */
-export interface PoolerStats {
-  readonly clients: number
-  /** Statements in the registry. */
-  readonly statements: number
-  /** Clients that were refused because the process has too few file descriptors. */
-  readonly refusedForDescriptors: number
-  readonly pools: readonly PoolStats[]
-}
-
-export interface PoolStats {
-  readonly database: string
-  readonly user: string
-  /** Server connections that exist, and those of them that are leased. */
-  readonly servers: number
-  readonly active: number
-  /** Clients in the queue. */
-  readonly waiting: number
-}
-
 /** What exists from start() on. */
 interface StartedParts {
   readonly tls: TlsDirectory
@@ -60,6 +45,8 @@ interface StartedParts {
   readonly databases: DatabaseControl
   readonly suspension: Suspension
   readonly consoles: ConsoleSessions
+  /** Metrics and health; null without http_listen. */
+  readonly http: HttpListener | null
 }
 
 /** Where a configuration comes from, to be read again by reload(). */
@@ -89,6 +76,9 @@ export class Pooler implements PoolerControl {
   readonly #sources: AuthSources
   readonly #listeners: ClientListeners
   readonly #stopping = new AbortController()
+  readonly #reloads = new ReloadRecord()
+  /** Null without http_listen. */
+  readonly #instruments: Instruments | null
   #parts: StartedParts | null = null
   #reloading: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | null = null
@@ -98,6 +88,8 @@ export class Pooler implements PoolerControl {
     this.#config = config
     this.#source = source
     this.#log = log
+    const { http_listen, metrics_max_pools } = config.pooler
+    this.#instruments = http_listen === undefined ? null : new Instruments(metrics_max_pools)
     this.#listeners = new ClientListeners(this.#transport, log)
     this.#factory = new PoolFactory({
       config: () => this.#config,
@@ -110,8 +102,12 @@ export class Pooler implements PoolerControl {
       budget: new LocalBudget(),
       lookup,
       log,
+      counts: this.#instruments?.connections ?? null,
     })
-    this.#pools = new PoolDirectory((database, user) => this.#factory.create(database, user))
+    this.#pools = new PoolDirectory(
+      (database, user) => this.#factory.create(database, user),
+      this.#instruments?.pools ?? null,
+    )
     this.#sources = new AuthSources(
       config,
       (origin, signal) => this.#factory.openForAuthQuery(origin, signal),
@@ -126,17 +122,13 @@ export class Pooler implements PoolerControl {
     return { host: listener.host, port: listener.port }
   }
 
+  /** Where metrics and health are served; undefined without http_listen, and before start(). */
+  get httpAddress(): { host: string; port: number } | undefined {
+    return this.#parts?.http?.address
+  }
+
   get stats(): PoolerStats {
-    const pools = [...this.#pools].map((pool) => ({
-      database: pool.database,
-      user: pool.user,
-      servers: pool.size,
-      active: pool.activeCount,
-      waiting: pool.waiting,
-    }))
-    const refusedForDescriptors = this.#listeners.refused
-    const clients = this.#parts?.multiplexer.clientCount ?? 0
-    return { clients, statements: this.#registry.size, refusedForDescriptors, pools }
+    return poolerStats(this.#pools, this.#registry, this.#parts?.multiplexer, this.#listeners.refused)
   }
 
   /**
@@ -161,6 +153,7 @@ export class Pooler implements PoolerControl {
       queue: this.#queue,
       ids: this.#ids,
       log: this.#log,
+      counts: this.#instruments?.connections ?? null,
       console: (client) => this.#started.consoles.open(client),
     })
     const stats = new StatsBook(this.#pools, multiplexer, () => this.#config.pooler.stats_period)
@@ -170,14 +163,20 @@ export class Pooler implements PoolerControl {
       databases: new DatabaseControl(() => this.#config, this.#pools, multiplexer),
       suspension: new Suspension(multiplexer),
       consoles: this.#createConsoles(multiplexer, stats),
+      http: await this.#openHttp(multiplexer, stats),
     }
-    await this.#listeners.open(config.pooler, (connection) => multiplexer.accept(connection))
+    await this.#listeners
+      .open(config.pooler, (connection) => multiplexer.accept(connection))
+      .catch(async (error: unknown) => {
+        await this.#parts?.http?.close()
+        throw error
+      })
     this.#janitor.add((nowMs) => multiplexer.tick(nowMs))
     this.#janitor.add((nowMs) => this.#sources.tick(nowMs))
     this.#janitor.add(() => this.#factory.followHosts(this.#pools))
     this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
     this.#janitor.add((nowMs) => this.#logStats(stats, nowMs))
-    this.#openMinimum()
+    openMinimum(this.#config, this.#pools)
     this.#janitor.start()
   }
 
@@ -185,6 +184,7 @@ export class Pooler implements PoolerControl {
   reload(given?: ConfigInput): Promise<ReloadReport> {
     // One after the other: each starts from what the one before it has left.
     const report = this.#reloading.then(() => this.#reload(given))
+    this.#reloads.watch(report)
     this.#reloading = report.catch(() => {})
     return report
   }
@@ -264,6 +264,7 @@ export class Pooler implements PoolerControl {
     this.#sources.stop(error)
     await Promise.all([...this.#pools].map((pool) => pool.stop(error)))
     await listening
+    await this.#parts?.http?.close()
     this.#log.info('stopped')
   }
 
@@ -296,8 +297,20 @@ export class Pooler implements PoolerControl {
     tls.replaceBy(files.tls)
     multiplexer.configure({ config, credentials: this.#sources.credentials, policy: files.policy })
     reloadPools(this.#pools, before, config)
-    this.#openMinimum()
+    openMinimum(this.#config, this.#pools)
     if (before.pooler.log_level !== config.pooler.log_level) this.#log.level = config.pooler.log_level
+  }
+
+  #openHttp(multiplexer: Multiplexer, stats: StatsBook): Promise<HttpListener | null> {
+    if (this.#instruments === null) return Promise.resolve(null)
+    const { connections: counts, pools: poolMetrics } = this.#instruments
+    const shared = { config: () => this.#config, pools: this.#pools, registry: this.#registry }
+    const own = { multiplexer, stats, counts, poolMetrics, dns: this.#factory.dns, reloads: this.#reloads }
+    return openHttp(
+      { ...shared, ...own, refusedForDescriptors: () => this.#listeners.refused },
+      () => this.#listeners.first !== undefined,
+      this.#log,
+    )
   }
 
   #createConsoles(multiplexer: Multiplexer, stats: StatsBook): ConsoleSessions {
@@ -331,15 +344,6 @@ export class Pooler implements PoolerControl {
       maxPendingPerAddress: pooler.max_pending_logins_per_address,
       maxFailedPerAddress: pooler.max_failed_logins_per_address,
       failureDelayMs: pooler.auth_failure_delay,
-    }
-  }
-
-  /** Pools that keep connections open before they have a client: whose user is known. */
-  #openMinimum(): void {
-    for (const database of this.#config.databases.values()) {
-      if (database.user === undefined) continue
-      if (poolPolicy(this.#config, database, database.user).minSize > 0)
-        this.#pools.get(database.name, database.user)
     }
   }
 }

@@ -49,7 +49,8 @@ export async function warmUp(
   }
 }
 
-async function measureOnce(
+/** One run of one workload at one target. */
+export async function measureOnce(
   workload: Workload,
   target: Target,
   generator: Row['generator'],

@@ -10,6 +10,7 @@ import { Multiplexer } from '../../src/multiplexer/multiplexer.ts'
 import { ConnectionIds } from '../../src/net/connection-ids.ts'
 import { FlushQueue } from '../../src/net/flush-queue.ts'
 import type { Connection, SocketHandler, Transport } from '../../src/net/transport.ts'
+import { Instruments } from '../../src/pool/instruments.ts'
 import { LocalBudget } from '../../src/pool/local-budget.ts'
 import { PoolDirectory } from '../../src/pool/pool-directory.ts'
 import { ServerPool } from '../../src/pool/server-pool.ts'
@@ -65,6 +66,8 @@ class Pipe implements Connection {
 export interface InMemoryOptions {
   readonly clients: number
   readonly poolSize: number
+  /** Everything is counted that /metrics shows. */
+  readonly counting?: boolean
   /** Sent once by each client before anything else, with its reply; for prepared statements. */
   readonly prepare?: { readonly request: Buffer; readonly reply: Buffer }
   readonly request: Buffer
@@ -85,6 +88,8 @@ export class InMemoryPooler {
   private constructor(options: InMemoryOptions) {
     this.#options = options
     const registry = new StatementRegistry()
+    const instruments = options.counting === true ? new Instruments(1) : null
+    const counts = instruments?.connections ?? null
     const { log } = createLogger({ level: 'silent' })
     const transport: Transport = {
       listen: () => Promise.reject(new Error('nobody listens in memory')),
@@ -104,6 +109,7 @@ export class InMemoryPooler {
       secret: undefined,
       connectTimeoutMs: 0,
       maxStatements: config.pooler.max_prepared_statements,
+      counts,
     }
     const pool = new ServerPool({
       database: 'bench',
@@ -121,12 +127,13 @@ export class InMemoryPooler {
         { maxPendingPerAddress: 0, maxFailedPerAddress: 0, failureDelayMs: 0 },
         loginClock,
       ),
-      pools: new PoolDirectory(() => pool),
+      pools: new PoolDirectory(() => pool, instruments?.pools ?? null),
       registry,
       transport,
       queue: this.#queue,
       ids: new ConnectionIds(),
       log,
+      counts,
     })
   }
 

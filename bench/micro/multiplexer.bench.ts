@@ -43,9 +43,11 @@ const MODES = {
 for (const [mode, messages] of Object.entries(MODES)) {
   const alone = await InMemoryPooler.start({ clients: 1, poolSize: 1, ...messages })
   const crowd = await InMemoryPooler.start({ clients: 50, poolSize: 20, ...messages })
+  const counted = await InMemoryPooler.start({ clients: 50, poolSize: 20, counting: true, ...messages })
   summary(() => {
     bench(`${mode}, one client`, () => alone.transaction())
     bench(`${mode}, 50 clients over 20 servers`, () => crowd.transaction())
+    bench(`${mode}, 50 clients over 20 servers, counting for /metrics`, () => counted.transaction())
   })
 }
 

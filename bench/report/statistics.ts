@@ -9,7 +9,7 @@ export interface Spread {
 }
 
 /** Null for no values. */
-function spread(values: readonly number[]): Spread | null {
+export function spread(values: readonly number[]): Spread | null {
   const sorted = [...values].sort((a, b) => a - b)
   const [min] = sorted
   const max = sorted.at(-1)

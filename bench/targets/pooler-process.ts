@@ -17,6 +17,8 @@ export interface PoolerProcessOptions {
   readonly server: LoadAddress
   readonly poolSize: number
   readonly maxClients: number
+  /** Further lines of [pooler]. */
+  readonly settings?: string
 }
 
 /** Compiles src/ to dist/. */
@@ -35,7 +37,13 @@ export class PoolerProcess implements Target {
     this.address = address
   }
 
-  static async start({ folder, server, poolSize, maxClients }: PoolerProcessOptions): Promise<PoolerProcess> {
+  static async start({
+    folder,
+    server,
+    poolSize,
+    maxClients,
+    settings = '',
+  }: PoolerProcessOptions): Promise<PoolerProcess> {
     const address = { ...server, port: await freePort() }
     const configFile = join(folder, `pooler-${address.port}.toml`)
     await writeFile(
@@ -46,6 +54,7 @@ listen_port = ${address.port}
 auth_type = "trust"
 default_pool_size = ${poolSize}
 max_client_conn = ${maxClients}
+${settings}
 
 [databases.${address.database}]
 host = "${server.host}"

@@ -1,11 +1,15 @@
 import { PoolerError } from '../errors.ts'
+import type { ConnectionCounts } from '../net/connection-counts.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { Connection, PeerCertificate, TlsSession } from '../net/transport.ts'
+import { violationKind } from '../net/violation-kind.ts'
 import { PauseReason, Wire, type WireOwner } from '../net/wire.ts'
 import { encodePoolerError } from '../protocol/error-response.ts'
 import { Framer, type MessageHandler, type MessageTable, type Verdict } from '../protocol/framer.ts'
+import { UNTYPED } from '../protocol/message-counts.ts'
 import type { ReplicationMode } from '../protocol/replication-mode.ts'
 import { ParameterSet } from '../server/parameter-set.ts'
+import { clientCloseClass } from './client-close-class.ts'
 import { CLIENT_MESSAGES, LOGIN_MESSAGES, rejectClientMessage } from './client-messages.ts'
 import { ClientState } from './client-state.ts'
 
@@ -72,9 +76,18 @@ export class ClientConnection implements WireOwner, MessageHandler {
   /** How it is encrypted, for logs and SHOW CLIENTS; null where it is not. */
   tls: TlsSession | null = null
 
-  constructor(connection: Connection, queue: FlushQueue, handler: ClientHandler) {
+  readonly #counts: ConnectionCounts | null
+
+  constructor(
+    connection: Connection,
+    queue: FlushQueue,
+    handler: ClientHandler,
+    counts: ConnectionCounts | null = null,
+  ) {
     this.handler = handler
-    this.framer = new Framer(this, LOGIN_MESSAGES, rejectClientMessage)
+    this.#counts = counts
+    if (counts !== null) counts.clients.opened += 1
+    this.framer = this.#createFramer(LOGIN_MESSAGES)
     this.wire = new Wire(connection, queue, this)
   }
 
@@ -92,16 +105,35 @@ export class ClientConnection implements WireOwner, MessageHandler {
     return this.tls?.channelBinding ?? null
   }
 
-  /** Bytes for the client, with this turn's write. */
+  /** Messages for the client that are the pooler's own, or a server's that were looked at; with this turn's write. */
   send(buffer: Buffer, start = 0, end = buffer.length): void {
+    if (this.#counts !== null) this.#counts.traffic.ownToClients.addAll(buffer, start, end)
     this.wire.append(buffer, start, end)
+  }
+
+  /** A run of a server's bytes as they came. */
+  forward(buffer: Buffer, start: number, end: number): void {
+    this.wire.append(buffer, start, end)
+  }
+
+  /** The answer to an SSLRequest or GSSENCRequest: a single byte. */
+  sendByte(byte: Buffer): void {
+    this.#counts?.traffic.ownToClients.add(UNTYPED, byte.length)
+    this.wire.append(byte)
+  }
+
+  /** A packet without a type byte has come: it does not pass the framer. */
+  noteStartupPacket(bytes: number): void {
+    const { fromClients } = this.#counts?.traffic ?? {}
+    fromClients?.read.add(UNTYPED, bytes)
+    fromClients?.dropped.add(UNTYPED, bytes)
   }
 
   /** From here on all messages of a logged-in client are understood, or those in `messages`. */
   leaveLogin(messages: MessageTable = CLIENT_MESSAGES): void {
     const held = this.framer.takeHeld()
     this.framer.stop()
-    this.framer = new Framer(this, messages, rejectClientMessage)
+    this.framer = this.#createFramer(messages)
     if (held !== null) this.framer.keep(held)
   }
 
@@ -123,6 +155,7 @@ export class ClientConnection implements WireOwner, MessageHandler {
   close(reason: string, error?: PoolerError): void {
     if (this.state === ClientState.Closed) return
     this.state = ClientState.Closed
+    this.#counts?.clients.closed.note(clientCloseClass(reason, error))
     this.framer.stop()
     if (error !== undefined) {
       this.noteError(error)
@@ -185,9 +218,14 @@ export class ClientConnection implements WireOwner, MessageHandler {
     this.close(error === null ? 'client unexpected eof' : `client connection was lost: ${error.message}`)
   }
 
+  #createFramer(messages: MessageTable): Framer {
+    return new Framer(this, messages, rejectClientMessage, this.#counts?.traffic.fromClients)
+  }
+
   /** A client's mistake costs its own connection; anything else is ours and must not be hidden. */
   #caught(error: unknown): void {
     if (!(error instanceof PoolerError)) throw error
+    this.#counts?.clientViolations.note(violationKind(error))
     this.framer.stop()
     if (this.state !== ClientState.Closed) this.handler.onClientError(error)
   }

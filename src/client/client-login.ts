@@ -87,6 +87,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
       return end
     }
     const packet = readStartupPacket(buffer.subarray(start, start + bytes))
+    this.#client.noteStartupPacket(bytes)
     const rest = start + bytes
     switch (packet.kind) {
       case 'ssl-request':
@@ -97,7 +98,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
       case 'gssenc-request':
         this.#checkEncryptionRequest('GSSAPI encryption', this.#gssAsked, rest < end)
         this.#gssAsked = true
-        this.#client.send(NOT_OFFERED)
+        this.#client.sendByte(NOT_OFFERED)
         break
       case 'cancel':
         // As with PostgreSQL, the end of the connection says that the request has been delivered.
@@ -132,10 +133,10 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     const client = this.#client
     const tls = this.#context.tls?.clients ?? null
     if (tls === null || !client.wire.canEncrypt) {
-      client.send(NOT_OFFERED)
+      client.sendByte(NOT_OFFERED)
       return
     }
-    client.send(OFFERED)
+    client.sendByte(OFFERED)
     this.#handshake = 'asked'
     client.wire.startTls({ side: 'server', context: tls.context })
   }

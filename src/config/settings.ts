@@ -7,6 +7,7 @@ import { adminSettings } from './admin-settings.ts'
 import { authQuerySettings } from './auth-query-settings.ts'
 import { authSettings } from './auth-settings.ts'
 import { clientSettings } from './client-settings.ts'
+import { httpSettings } from './http-settings.ts'
 import { parameterSettings } from './parameter-settings.ts'
 import { poolSettings } from './pool-settings.ts'
 import { processSettings } from './process-settings.ts'
@@ -29,6 +30,7 @@ export const settings = {
   ...poolSettings,
   ...timeoutSettings,
   ...adminSettings,
+  ...httpSettings,
   log_level: {
     type: 'enum',
     reloadable: true,

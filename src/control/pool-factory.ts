@@ -6,6 +6,7 @@ import { poolPolicy } from '../config/pool-policy.ts'
 import { serverParameters } from '../config/server-parameters.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import type { ConnectionCounts } from '../net/connection-counts.ts'
 import type { ConnectionIds } from '../net/connection-ids.ts'
 import { DnsCache } from '../net/dns-cache.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
@@ -34,6 +35,8 @@ export interface PoolFactoryParts {
   /** Finds the addresses of a host. */
   readonly lookup: typeof lookUpHost
   readonly log: Logger
+  /** Null where nobody reads them. */
+  readonly counts: ConnectionCounts | null
 }
 
 /**
@@ -111,11 +114,11 @@ export class PoolFactory {
     target: Omit<ServerTarget, 'endpoint' | 'connectTimeoutMs'>,
     signal: AbortSignal,
   ): Promise<ServerConnection> {
-    const { config, transport, queue, registry, log } = this.#parts
+    const { config, transport, queue, registry, log, counts } = this.#parts
     const server = await openAtSomeHost({
       hosts,
       open: (endpoint, connectTimeoutMs) =>
-        openServer({ ...target, endpoint, connectTimeoutMs }, transport, queue, registry, signal),
+        openServer({ ...target, endpoint, connectTimeoutMs, counts }, transport, queue, registry, signal),
       timeoutMs: config().pooler.server_connect_timeout,
       signal,
       log,

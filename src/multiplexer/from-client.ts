@@ -79,10 +79,10 @@ function handle(
         return close(session, null, buffer, start, end)
       break
   }
-  if (session.requestSinceMs === 0) session.requestSinceMs = Date.now()
+  if (session.requestSinceMs === 0) session.requestSinceMs = session.context.clock.nowMs()
   const server = leaseServer(session)
   if (server === null) return Verdict.Hold
-  if (session.transactionSinceMs === 0) session.transactionSinceMs = Date.now()
+  if (session.transactionSinceMs === 0) session.transactionSinceMs = session.context.clock.nowMs()
   switch (type) {
     case FrontendType.Query:
       return query(session, server, buffer, start, end)

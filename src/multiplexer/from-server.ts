@@ -297,18 +297,22 @@ function afterReady(session: Session, server: ServerConnection): void {
  * As with PgBouncer, a pipeline counts as one query and one transaction.
  */
 function noteAnswered(session: Session, server: ServerConnection): void {
-  const nowMs = Date.now()
+  const nowMs = session.context.clock.nowMs()
   const isLast = server.tracker.length === 0
   const nextSinceMs = isLast ? 0 : nowMs
-  const { stats } = session.pool
+  const { stats, metrics } = session.pool
   // The wait for a server is counted by itself.
   const startedMs = Math.max(session.requestSinceMs, session.leasedAtMs)
-  stats.queryMicros += (nowMs - startedMs) * MICROS_PER_MS
+  const queryMicros = Math.round((nowMs - startedMs) * MICROS_PER_MS)
+  stats.queryMicros += queryMicros
+  if (metrics !== null) metrics.queries.observe(queryMicros)
   if (isLast) stats.queries += 1
   session.answeredAtMs = nowMs
   session.requestSinceMs = nextSinceMs
   if (server.transactionStatus !== TransactionStatus.Idle) return
-  stats.transactionMicros += (nowMs - session.transactionSinceMs) * MICROS_PER_MS
+  const transactionMicros = Math.round((nowMs - session.transactionSinceMs) * MICROS_PER_MS)
+  stats.transactionMicros += transactionMicros
+  if (metrics !== null) metrics.transactions.observe(transactionMicros)
   if (isLast) stats.transactions += 1
   session.transactionSinceMs = nextSinceMs
 }

@@ -24,6 +24,7 @@ export function leaseServer(session: Session): ServerConnection | null {
     if (session.phase === SessionPhase.Active) session.client.state = ClientState.Waiting
     return null
   }
+  session.pool.metrics?.waits.observe(0)
   takeServer(session, server)
   return server
 }
@@ -32,7 +33,7 @@ export function leaseServer(session: Session): ServerConnection | null {
 export function takeServer(session: Session, server: ServerConnection): void {
   server.handler = session.events
   session.server = server
-  session.leasedAtMs = Date.now()
+  session.leasedAtMs = session.context.clock.nowMs()
   session.pool.stats.serverAssignments += 1
   if (session.phase === SessionPhase.Welcome) {
     // Not the server's current values, which are those of the client before.

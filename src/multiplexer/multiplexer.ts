@@ -8,6 +8,7 @@ import type { Config, DatabaseConfig } from '../config/config.ts'
 import { sessionLimits } from '../config/session-limits.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import type { ConnectionCounts } from '../net/connection-counts.ts'
 import type { ConnectionIds } from '../net/connection-ids.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { TlsDirectory } from '../net/tls-directory.ts'
@@ -23,6 +24,7 @@ import { type CancelKey, CancelKeys } from './cancel-keys.ts'
 import { ClientLimits } from './client-limits.ts'
 import { failClient } from './departure.ts'
 import { ErrorCounts } from './error-counts.ts'
+import { FineClock } from './fine-clock.ts'
 import { KnownParameters } from './known-parameters.ts'
 import { isBetweenTransactions } from './leasing.ts'
 import type { LoggedInClient } from './logged-in-client.ts'
@@ -47,6 +49,7 @@ export interface MultiplexerParts extends MultiplexerSettings {
   readonly queue: FlushQueue
   readonly ids: ConnectionIds
   readonly log: Logger
+  readonly counts?: ConnectionCounts | null
   /** Opens the admin console for a client that has shown who it is. Throws PoolerError if it may not use it. */
   readonly console?: (client: ClientConnection) => void
 }
@@ -62,12 +65,16 @@ export class Multiplexer implements SessionContext, ReplicationContext {
   readonly registry: StatementRegistry
   readonly knownParameters = new KnownParameters()
   readonly rewriter = new NameRewriter()
+  readonly clock = new FineClock()
+  readonly counts: ConnectionCounts | null
   readonly log: Logger
   /** What clients were told at their end. */
   readonly errors = new ErrorCounts()
   readonly #noteError = (error: PoolerError): void => this.errors.note(error)
   /** Why clients are disconnected once they are in no transaction, and nobody logs in any more; null = served. */
   draining: PoolerError | null = null
+  /** Connections that were closed without a word: too many had not logged in. */
+  flooded = 0
   /** SUSPEND: clients are not read, also those that log in now. */
   suspended = false
   readonly #parts: MultiplexerParts
@@ -87,7 +94,13 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     this.#settings = parts
     this.registry = parts.registry
     this.log = parts.log
+    this.counts = parts.counts ?? null
     this.#loginContext = this.#createLoginContext()
+  }
+
+  /** Nobody logs in any more: the pooler is coming to its end. */
+  get closing(): boolean {
+    return this.#closed !== null
   }
 
   /** Connections of clients, logged in or not. */
@@ -127,11 +140,12 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     const { max_client_conn, error_codes } = this.#settings.config.pooler
     if (this.#logins.size - throttle.waitingClients > max_client_conn) {
       // Whoever has not logged in yet is more than all that may: no answer is owed to a flood.
+      this.flooded += 1
       connection.destroy()
       return
     }
     const login = new ClientLogin(this.#loginContext)
-    const client = new ClientConnection(connection, queue, login)
+    const client = new ClientConnection(connection, queue, login, this.counts)
     client.id = this.#parts.ids.next()
     client.noteError = this.#noteError
     if (error_codes === 'pgbouncer') client.errorCode = SqlState.ProtocolViolation
@@ -141,6 +155,7 @@ export class Multiplexer implements SessionContext, ReplicationContext {
 
   /** Called by the janitor. */
   tick(nowMs: number): void {
+    this.clock.tick(nowMs)
     const { client_login_timeout: timeoutMs } = this.#settings.config.pooler
     const isLate = (client: ClientConnection): boolean =>
       timeoutMs > 0 && nowMs - client.acceptedMs > timeoutMs

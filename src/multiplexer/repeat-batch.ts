@@ -16,6 +16,8 @@ export function repeatBatch(session: Session): void {
       onRun: (buffer, start, end) => events.onClientRun(buffer, start, end),
     },
     CLIENT_MESSAGES,
+    undefined,
+    session.context.counts?.traffic.repeated,
   )
   session.repeating = false
   session.source = framer

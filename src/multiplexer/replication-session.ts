@@ -29,6 +29,7 @@ export interface ReplicationContext {
 
 /** A server that has not closed its connection so long after its client left is not waited for. */
 const GIVE_UP_AFTER_MS = 10_000
+const MICROS_PER_MS = 1000
 
 /**
  * ReplicationSession: one logged-in replication client and the server connection that is its own for all its life,
@@ -145,7 +146,7 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
   }
 
   onClientRun(buffer: Buffer, start: number, end: number): void {
-    this.#server?.send(buffer, start, end)
+    this.#server?.forward(buffer, start, end)
   }
 
   onClientChunkEnd(): void {}
@@ -198,7 +199,7 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
   }
 
   onServerRun(_server: ServerConnection, buffer: Buffer, start: number, end: number): void {
-    this.client.send(buffer, start, end)
+    this.client.forward(buffer, start, end)
   }
 
   onServerChunkEnd(): void {}
@@ -235,6 +236,7 @@ export class ReplicationSession implements DedicatedLessee, ClientHandler, Serve
     const { processId, secret } = this.#context.addCancelKey(this)
     client.send(encodeBackendKeyData(processId, secret))
     client.send(READY_IDLE)
+    this.pool.metrics?.logins.observe((Date.now() - client.acceptedMs) * MICROS_PER_MS)
     client.state = ClientState.Active
   }
 }

@@ -25,6 +25,7 @@ export function errorResponse(
   const { tracker } = server
   const { head } = tracker
   const fields = readErrorFields(buffer, start + HEADER_BYTES, end)
+  session.pool.metrics?.errors.note(fields.sqlState ?? '')
   const fatal = fields.severity === 'FATAL' || fields.severity === 'PANIC'
   if (fatal) {
     // Nothing more will come, whatever is owed.

@@ -72,8 +72,10 @@ export class SessionHandler implements SessionEvents {
     session.waiting = false
     session.notified = false
     takeServer(session, server)
-    if (session.requestSinceMs > 0)
-      session.pool.stats.waitMicros += (session.leasedAtMs - session.requestSinceMs) * MICROS_PER_MS
+    const { requestSinceMs, leasedAtMs, pool } = session
+    const waitMicros = requestSinceMs > 0 ? Math.round((leasedAtMs - requestSinceMs) * MICROS_PER_MS) : 0
+    pool.stats.waitMicros += waitMicros
+    pool.metrics?.waits.observe(waitMicros)
     if (session.phase === SessionPhase.Welcome) {
       continueWelcome(session, server)
       return
@@ -95,7 +97,9 @@ export class SessionHandler implements SessionEvents {
 
   onClientRun(buffer: Buffer, start: number, end: number): void {
     // Without a server this is late COPY data, which PostgreSQL would ignore, too.
-    this.session.server?.send(buffer, start, end)
+    const { server, source } = this.session
+    if (server === null) source.dropRun(buffer, start, end)
+    else server.forward(buffer, start, end)
   }
 
   onClientChunkEnd(): void {
@@ -161,8 +165,8 @@ export class SessionHandler implements SessionEvents {
   onServerRun(server: ServerConnection, buffer: Buffer, start: number, end: number): void {
     // Rows of a query of the pooler's own.
     const { head } = server.tracker
-    if (head?.reply === Reply.Query && head.isInjected) return
-    this.session.client.send(buffer, start, end)
+    if (head?.reply === Reply.Query && head.isInjected) server.framer.dropRun(buffer, start, end)
+    else this.session.client.forward(buffer, start, end)
   }
 
   onServerChunkEnd(server: ServerConnection): void {

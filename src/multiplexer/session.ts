@@ -3,6 +3,7 @@ import type { PoolMode } from '../config/config.ts'
 import type { SessionLimits } from '../config/session-limits.ts'
 import type { PoolerError } from '../errors.ts'
 import type { Logger } from '../log.ts'
+import type { ConnectionCounts } from '../net/connection-counts.ts'
 import type { ServerPool } from '../pool/server-pool.ts'
 import { type ClientStatement, ClientStatements } from '../prepared/client-statements.ts'
 import type { NameRewriter } from '../prepared/rewrite.ts'
@@ -12,6 +13,7 @@ import type { Framer } from '../protocol/framer.ts'
 import type { Lessee } from '../server/lessee.ts'
 import type { ServerConnection, ServerHandler } from '../server/server-connection.ts'
 import { BatchRecorder } from './batch-recorder.ts'
+import type { FineClock } from './fine-clock.ts'
 import type { KnownParameters } from './known-parameters.ts'
 
 export const SessionPhase = {
@@ -29,7 +31,10 @@ export interface SessionContext {
   readonly registry: StatementRegistry
   readonly knownParameters: KnownParameters
   readonly rewriter: NameRewriter
+  readonly clock: FineClock
   readonly log: Logger
+  /** Null where nobody reads them. */
+  readonly counts: ConnectionCounts | null
   /** server_reset_query, for session pooling; empty = none. */
   readonly resetQuery: string
   /** Why clients are disconnected once they are in no transaction; null = they are served. */

@@ -6,6 +6,8 @@ import type { ServerConnection } from '../server/server-connection.ts'
 import { isDone, leaseServer, releaseServer } from './leasing.ts'
 import { type Session, SessionPhase } from './session.ts'
 
+const MICROS_PER_MS = 1000
+
 /**
  * The end of a client's login: the ParameterStatus values that its session will really have,
  * BackendKeyData, ReadyForQuery. Where its startup parameters are known to be accepted this needs no
@@ -64,6 +66,7 @@ function sendWelcome(session: Session, reported: ReadonlyMap<string, string>): v
   client.send(encodeBackendKeyData(processId, secret))
   client.send(READY_IDLE)
   session.answeredAtMs = Date.now()
+  session.pool.metrics?.logins.observe((session.answeredAtMs - client.acceptedMs) * MICROS_PER_MS)
   session.phase = SessionPhase.Active
   client.state = ClientState.Active
 }

@@ -31,6 +31,9 @@ const SHORTEST_REFRESH_MS = 1000
 export class DnsCache {
   readonly #options: DnsCacheOptions
   readonly #entries = new Map<string, Entry>()
+  /** Questions that had an answer, and those that had none, since the start. */
+  answers = 0
+  failures = 0
 
   constructor(options: DnsCacheOptions) {
     this.#options = options
@@ -99,6 +102,7 @@ export class DnsCache {
 
   #answered(name: string, entry: Entry, answer: readonly string[]): void {
     const { log } = this.#options
+    this.answers += 1
     const before = entry.addresses
     // DNS servers shuffle their answers: an order that stays makes every address have its turn.
     const kept = before.filter((address) => answer.includes(address))
@@ -110,6 +114,7 @@ export class DnsCache {
   }
 
   #failed(name: string, entry: Entry, failure: Error): void {
+    this.failures += 1
     if (entry.failure === null)
       this.#options.log.warn(
         { host: name, reason: failure.message, addresses: entry.addresses },

@@ -1,5 +1,6 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import { DatabaseStats } from './database-stats.ts'
+import type { PoolMetricsBook } from './pool-metrics.ts'
 import type { ServerPool } from './server-pool.ts'
 
 /** A pool whose servers clients have used is kept for so long: they come back, perhaps while PostgreSQL is down. */
@@ -16,12 +17,18 @@ export class PoolDirectory {
   readonly #retired = new Set<ServerPool>()
   readonly #disabled = new Set<string>()
   readonly #paused = new Set<string>()
+  readonly #metrics: PoolMetricsBook | null
   #allPaused = false
   /** By database, for ever: counters never go back, whatever becomes of pools. */
   readonly #stats = new Map<string, DatabaseStats>()
 
-  constructor(create: (database: string, user: string) => ServerPool) {
+  /** `metrics`: null where nobody reads them. */
+  constructor(
+    create: (database: string, user: string) => ServerPool,
+    metrics: PoolMetricsBook | null = null,
+  ) {
     this.#create = create
+    this.#metrics = metrics
   }
 
   /** `user` is the one at the server: that of the database, if it forces one, else the client's. */
@@ -31,6 +38,7 @@ export class PoolDirectory {
     if (pool === undefined) {
       pool = this.#create(database, user)
       pool.stats = this.#statsOf(database)
+      pool.metrics = this.#metrics?.of(database, user) ?? null
       if (this.isPaused(database)) pool.pause()
       this.#pools.set(key, pool)
     }

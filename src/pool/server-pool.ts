@@ -12,6 +12,7 @@ import { IdleServerHandler } from './idle-server-handler.ts'
 import { IdleServers } from './idle-servers.ts'
 import { PoolClients } from './pool-clients.ts'
 import { PoolGeneration } from './pool-generation.ts'
+import type { PoolMetrics } from './pool-metrics.ts'
 import { Refusals } from './refusals.ts'
 import { usedUpReason, wantsReplacement } from './server-age.ts'
 import { ServerChecks } from './server-checks.ts'
@@ -58,6 +59,8 @@ export class ServerPool implements BudgetMember {
   readonly clients = new PoolClients()
   /** What its clients have done; shared with the other pools of the database. */
   stats = new DatabaseStats()
+  /** Null where nobody reads them. */
+  metrics: PoolMetrics | null = null
   /** Set by pause(), resume() and kill() alone. */
   paused = false
   /** Set by configure() alone. */
@@ -305,7 +308,7 @@ export class ServerPool implements BudgetMember {
   /** `startup`: of the client that it is for alone. */
   async #open(opening: Promise<ServerConnection>, startup?: StartupParameters): Promise<ServerConnection> {
     const generation = this.generation.number
-    const server = await opening
+    const server = await (this.metrics?.connecting(opening) ?? opening)
     this.generation.opened(server, generation, startup === undefined)
     this.#log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
     await this.#idleHandler.admit(server, startup === undefined)

@@ -46,6 +46,8 @@ export class ServerSupply {
   #limit = 0
   /** Why the last attempt failed; null after a success. */
   failure: PoolerError | null = null
+  /** When that was. */
+  failedAtMs = 0
 
   constructor(owner: SupplyOwner) {
     this.#owner = owner
@@ -255,7 +257,8 @@ export class ServerSupply {
     const isPassing = goesBy(failure)
     const pauseMs = Math.round(this.#retryDelay.next(this.#owner.policy().retryMs, isPassing))
     this.failure = failure
-    this.#retryAtMs = Date.now() + pauseMs
+    this.failedAtMs = Date.now()
+    this.#retryAtMs = this.failedAtMs + pauseMs
     log.warn(
       { pool: name, sqlState: failure.sqlState, reason: failure.message, retryInMs: pauseMs },
       'server connection failed',

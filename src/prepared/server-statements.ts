@@ -48,7 +48,9 @@ export class ServerStatements {
       maxSize: MAX_TEXT_BYTES,
       sizeCalculation: (entry) => Math.max(1, entry.statement.textBytes),
       dispose: (entry, _name, reason) => {
-        if (reason === 'evict') this.#evicted.push(entry)
+        if (reason !== 'evict') return
+        registry.evictions += 1
+        this.#evicted.push(entry)
       },
     })
   }

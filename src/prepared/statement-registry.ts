@@ -55,6 +55,8 @@ export class Statement {
 export class StatementRegistry {
   readonly #statements = new Map<string, Statement>()
   #lastId = 0
+  /** Statements that servers gave up for others, since the start. */
+  evictions = 0
   #bytes = 0
 
   get size(): number {

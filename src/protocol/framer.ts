@@ -1,4 +1,5 @@
 import { PoolerError, SqlState } from '../errors.ts'
+import type { ReadCounts } from './message-counts.ts'
 import { HEADER_BYTES } from './message-type.ts'
 
 /**
@@ -78,6 +79,10 @@ export class Framer {
   readonly #handler: MessageHandler
   readonly #table: MessageTable
   readonly #reject: RejectMessage
+  /** Null where nobody reads it. */
+  readonly #counts: ReadCounts | null
+  /** Where the first message begins in the chunk being scanned. */
+  #firstStart = 0
   /** The chunk being scanned and where the run that is not yet forwarded starts in it. */
   #chunk: Buffer | null = null
   #runStart = 0
@@ -96,10 +101,16 @@ export class Framer {
   #holdRest = false
   #stopped = false
 
-  constructor(handler: MessageHandler, table: MessageTable, reject: RejectMessage = invalidMessage) {
+  constructor(
+    handler: MessageHandler,
+    table: MessageTable,
+    reject: RejectMessage = invalidMessage,
+    counts: ReadCounts | null = null,
+  ) {
     this.#handler = handler
     this.#table = table
     this.#reject = reject
+    this.#counts = counts
   }
 
   /** True while only a part of a forwarded message has passed: its receiver waits for the rest. */
@@ -147,6 +158,11 @@ export class Framer {
     }
   }
 
+  /** A run that was given to the handler went nowhere: its messages are not counted as forwarded. */
+  dropRun(buffer: Buffer, start: number, end: number): void {
+    if (this.#counts !== null) this.#counts.dropped.addAll(buffer, Math.max(start, this.#firstStart), end)
+  }
+
   /** Keeps everything behind the current message until resume(). To be called from inside onMessage. */
   hold(): void {
     this.#holdRest = true
@@ -189,11 +205,13 @@ export class Framer {
 
   #scan(chunk: Buffer, start: number, end: number): void {
     const { needs, limits } = this.#table
+    const counts = this.#counts
     this.#chunk = chunk
     this.#runStart = start
     this.#chunkEnd = end
     let position = start
     if (this.#tail > 0) position = this.#passTail(position, end)
+    this.#firstStart = position
     while (position < end) {
       if (end - position < HEADER_BYTES) break
       const type = chunk[position] as number
@@ -205,6 +223,7 @@ export class Framer {
         throw this.#reject(type, total)
       }
       if (need === 0) {
+        if (counts !== null) counts.read.add(type, total)
         position += total
         if (position > end) {
           this.#tail = position - end
@@ -216,7 +235,18 @@ export class Framer {
       const head = Math.min(need, total)
       if (end - position < head) break
       this.#messageStart = position
-      const verdict = this.#handler.onMessage(type, total, chunk, position, position + head)
+      if (counts !== null) counts.read.add(type, total)
+      let verdict: Verdict
+      try {
+        verdict = this.#handler.onMessage(type, total, chunk, position, position + head)
+      } catch (error) {
+        if (counts !== null) counts.dropped.add(type, total)
+        throw error
+      }
+      if (counts !== null && verdict !== Verdict.Forward) {
+        if (verdict === Verdict.Hold) counts.read.takeBack(type, total)
+        else counts.dropped.add(type, total)
+      }
       if (this.#stopped) {
         this.#chunk = null
         return

@@ -126,6 +126,7 @@ export class AuthQuery implements ServerHandler {
   /** Rows are what nobody looks at on other connections. */
   onServerRun(server: ServerConnection, buffer: Buffer, start: number, end: number): void {
     const question = this.#question
+    server.framer.dropRun(buffer, start, end)
     if (question === undefined) return
     if (question.rows.length + end - start > MAX_RESULT_BYTES) {
       server.close(misfit(`it returned more than ${MAX_RESULT_BYTES} bytes`))

@@ -61,7 +61,9 @@ export class ServerCheck implements ServerHandler {
   }
 
   /** Rows of the answer. */
-  onServerRun(): void {}
+  onServerRun(server: ServerConnection, buffer: Buffer, start: number, end: number): void {
+    server.framer.dropRun(buffer, start, end)
+  }
 
   onServerChunkEnd(): void {}
 

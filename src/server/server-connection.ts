@@ -1,15 +1,19 @@
 import { PoolerError, SqlState } from '../errors.ts'
+import type { ConnectionCounts } from '../net/connection-counts.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { Connection, Endpoint, TlsSession } from '../net/transport.ts'
+import { violationKind } from '../net/violation-kind.ts'
 import { Wire, type WireOwner } from '../net/wire.ts'
 import type { ServerStatements } from '../prepared/server-statements.ts'
 import { BodyReader } from '../protocol/body-reader.ts'
 import { TERMINATE } from '../protocol/extended-query.ts'
 import { Framer, type MessageHandler, type Verdict } from '../protocol/framer.ts'
+import { UNTYPED } from '../protocol/message-counts.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { ParameterSet } from './parameter-set.ts'
 import { RequestTracker } from './request-tracker.ts'
+import { serverCloseClass } from './server-close-class.ts'
 import { SERVER_MESSAGES } from './server-messages.ts'
 import { ServerState } from './server-state.ts'
 
@@ -100,6 +104,7 @@ export class ServerConnection implements WireOwner, MessageHandler {
   idleSinceMs = Date.now()
   /** False: to be closed instead of reused. */
   usable = true
+  readonly #counts: ConnectionCounts | null
   #isGone = false
   readonly #whenGone: (() => void)[] = []
 
@@ -108,16 +113,31 @@ export class ServerConnection implements WireOwner, MessageHandler {
     queue: FlushQueue,
     handler: ServerHandler,
     statements: ServerStatements | null,
+    counts: ConnectionCounts | null = null,
   ) {
     this.handler = handler
     this.statements = statements
-    this.framer = new Framer(this, SERVER_MESSAGES)
+    this.#counts = counts
+    if (counts !== null) counts.servers.opened += 1
+    this.framer = new Framer(this, SERVER_MESSAGES, undefined, counts?.traffic.fromServers)
     this.wire = new Wire(connection, queue, this)
   }
 
-  /** Bytes for the server, with this turn's write. */
+  /** Messages for the server that are the pooler's own, or a client's in another form; with this turn's write. */
   send(buffer: Buffer, start = 0, end = buffer.length): void {
+    if (this.#counts !== null) this.#counts.traffic.ownToServers.addAll(buffer, start, end)
     this.wire.append(buffer, start, end)
+  }
+
+  /** A run of a client's bytes as they came. */
+  forward(buffer: Buffer, start: number, end: number): void {
+    this.wire.append(buffer, start, end)
+  }
+
+  /** The StartupMessage, which has no type byte. */
+  sendStartup(packet: Buffer): void {
+    this.#counts?.traffic.ownToServers.add(UNTYPED, packet.length)
+    this.wire.append(packet)
   }
 
   /**
@@ -156,11 +176,12 @@ export class ServerConnection implements WireOwner, MessageHandler {
     if (this.state === ServerState.Closed) return
     // Behind half a message the bytes of a Terminate would complete it: only an idle server gets one.
     const isIdle = this.state === ServerState.Idle || this.state === ServerState.BeingCanceled
+    this.#counts?.servers.closed.note(serverCloseClass(error, this.state !== ServerState.Login))
     this.state = ServerState.Closed
     this.usable = false
     this.framer.stop()
     if (isIdle) {
-      this.wire.append(TERMINATE)
+      if (!this.wire.closed) this.send(TERMINATE)
       this.wire.close(GONE_WITHIN_MS)
     } else {
       this.wire.hangUp(GONE_WITHIN_MS, MAX_UNWANTED_BYTES)
@@ -175,6 +196,7 @@ export class ServerConnection implements WireOwner, MessageHandler {
       this.handler.onServerChunkEnd(this)
     } catch (error) {
       if (!(error instanceof PoolerError)) throw error
+      this.#counts?.serverViolations.note(violationKind(error))
       this.close(new PoolerError(SqlState.ProtocolViolation, `the server sent nonsense: ${error.message}`))
     }
   }

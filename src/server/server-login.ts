@@ -1,6 +1,7 @@
 import { ServerExchange } from '../auth/server-exchange.ts'
 import type { UserSecret } from '../auth/user-secret.ts'
 import { PoolerError, SqlState } from '../errors.ts'
+import type { ConnectionCounts } from '../net/connection-counts.ts'
 import { endpointName } from '../net/endpoint-name.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { Endpoint, Transport } from '../net/transport.ts'
@@ -28,6 +29,8 @@ export interface ServerTarget {
   readonly connectTimeoutMs: number
   /** max_prepared_statements; 0 = statements are not tracked. */
   readonly maxStatements: number
+  /** Null where nobody reads them. */
+  readonly counts?: ConnectionCounts | null
 }
 
 const SHUTTING_DOWN = new PoolerError(SqlState.AdminShutdown, 'pooler is shutting down')
@@ -68,7 +71,7 @@ export async function openServer(
     )
     const dialogue = new LoginDialogue(target, tls?.channelBinding ?? undefined)
     const statements = target.maxStatements > 0 ? new ServerStatements(registry, target.maxStatements) : null
-    const server = new ServerConnection(connection, queue, dialogue, statements)
+    const server = new ServerConnection(connection, queue, dialogue, statements, target.counts)
     server.endpoint = target.endpoint
     server.tls = tls
     const onAbort = (): void => {
@@ -76,7 +79,7 @@ export async function openServer(
       if (!isWaitedFor) server.wire.destroy()
     }
     abort.signal.addEventListener('abort', onAbort, { once: true })
-    server.send(
+    server.sendStartup(
       encodeStartupMessage([['user', target.user], ['database', target.dbname], ...(target.startup ?? [])]),
     )
     try {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { ConfigInput } from '../../src/config/config.ts'
-import type { PoolerStats } from '../../src/pooler.ts'
+import type { PoolerStats } from '../../src/metrics/pooler-stats.ts'
 
 /**
  * MeasuredPooler: a pooler as a child process of a test, where its memory and its sockets are its own and can be

@@ -2,7 +2,8 @@ import { buildConfig, type ConfigInput } from '../../src/config/config.ts'
 import type { ReloadReport } from '../../src/config/reload.ts'
 import type { PoolerControl } from '../../src/control/pooler-control.ts'
 import { createLogger } from '../../src/log.ts'
-import { Pooler, type PoolerStats } from '../../src/pooler.ts'
+import type { PoolerStats } from '../../src/metrics/pooler-stats.ts'
+import { Pooler } from '../../src/pooler.ts'
 
 /**
  * startPooler: the whole pooler in this process, on a free port of 127.0.0.1, in front of one PostgreSQL (or a
@@ -20,6 +21,8 @@ export interface PoolerOptions extends ConfigInput {
 export interface TestPooler {
   readonly host: string
   readonly port: number
+  /** Where metrics and health are served, for those with http_listen. */
+  readonly http: string
   url(database: string, user?: string): string
   /** Clients, statements and servers that it has now: what must be gone when they are gone. */
   readonly stats: PoolerStats
@@ -42,6 +45,7 @@ export async function startPooler(options: PoolerOptions): Promise<TestPooler> {
   return {
     host: address.host,
     port: address.port,
+    http: `http://${pooler.httpAddress?.host}:${pooler.httpAddress?.port}`,
     url: (database, name = user) => `postgres://${name}@${address.host}:${address.port}/${database}`,
     get stats() {
       return pooler.stats

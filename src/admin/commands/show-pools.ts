@@ -1,7 +1,6 @@
-import type { Session } from '../../multiplexer/session.ts'
+import { type PoolCounts, poolCounts } from '../../metrics/pool-counts.ts'
 import type { ServerPool } from '../../pool/server-pool.ts'
 import type { Value } from '../../protocol/result-set.ts'
-import { ServerState } from '../../server/server-state.ts'
 import { columnsOf } from '../columns.ts'
 import type { ShowCommand } from '../command.ts'
 
@@ -15,13 +14,7 @@ export const showPools: ShowCommand = {
      maxwait_us i, pool_mode s, load_balance_hosts s`,
   ),
   rows({ pools, multiplexer, consoles }) {
-    const sessions = new Map<ServerPool, Session[]>()
-    for (const session of multiplexer.sessions) {
-      const known = sessions.get(session.pool)
-      if (known === undefined) sessions.set(session.pool, [session])
-      else known.push(session)
-    }
-    const rows = [...pools].map((pool) => rowOf(pool, sessions.get(pool) ?? []))
+    const rows = poolCounts(pools, multiplexer, Date.now()).map(([pool, counts]) => rowOf(pool, counts))
     const clients = [...consoles].length
     return [
       ...rows,
@@ -30,40 +23,24 @@ export const showPools: ShowCommand = {
   },
 }
 
-function rowOf(pool: ServerPool, sessions: readonly Session[]): Value[] {
-  const { checkDelayMs, checkQuery, mode } = pool.policy
-  const nowMs = Date.now()
-  let idle = 0
-  let used = 0
-  let beingCanceled = 0
-  let canceling = 0
-  for (const { state, idleSinceMs, cancelsInFlight } of pool.supply.servers) {
-    canceling += cancelsInFlight
-    if (state === ServerState.BeingCanceled) beingCanceled += 1
-    else if (state === ServerState.Idle) {
-      if (checkQuery !== undefined && nowMs - idleSinceMs >= checkDelayMs) used += 1
-      else idle += 1
-    }
-  }
-  const waiting = sessions.filter((session) => session.waiting)
-  const longest = waiting.reduce((most, { requestSinceMs }) => Math.max(most, nowMs - requestSinceMs), 0)
+function rowOf(pool: ServerPool, counts: PoolCounts): Value[] {
   return [
     pool.database,
     pool.user,
-    pool.clients.count - waiting.length,
-    waiting.length,
-    canceling,
+    counts.clientsActive,
+    counts.clientsWaiting,
+    counts.cancels,
     0,
-    pool.activeCount,
-    canceling,
-    beingCanceled,
-    idle,
-    used,
-    pool.tested,
-    pool.supply.opening,
-    Math.floor(longest / 1000),
-    Math.floor(longest % 1000) * 1000,
-    mode,
+    counts.serversActive,
+    counts.cancels,
+    counts.serversBeingCanceled,
+    counts.serversIdle,
+    counts.serversUsed,
+    counts.serversTested,
+    counts.serversLogin,
+    Math.floor(counts.maxWaitMs / 1000),
+    Math.floor(counts.maxWaitMs % 1000) * 1000,
+    pool.policy.mode,
     null,
   ]
 }

@@ -96,6 +96,8 @@ describe('defaults', () => {
       stats_users: [],
       stats_period: 60_000,
       log_stats: true,
+      http_listen: undefined,
+      metrics_max_pools: undefined,
       log_level: 'info',
       error_codes: 'postgresql',
     })

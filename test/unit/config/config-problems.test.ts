@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { buildConfig, type ConfigInput, readConfig } from '../../../src/config/config.ts'
 import { ConfigError } from '../../../src/config/config-error.ts'
+import { listenAddress } from '../../../src/config/listen-address.ts'
 import { nearestName } from '../../../src/config/nearest-name.ts'
 import { pgbouncerSettingsNotHere } from '../../../src/config/pgbouncer-settings.ts'
 import { settings } from '../../../src/config/settings.ts'
@@ -124,6 +125,41 @@ describe('where clients are accepted', () => {
   test('needs no address where there is a unix socket, whose path may have 107 bytes', () => {
     const { pooler } = buildConfig({ pooler: { listen_addr: '', unix_socket_dir: `/${'x'.repeat(92)}` } })
     expect(pooler.listen_addr).toEqual([])
+  })
+})
+
+describe('where metrics are served', () => {
+  test('a limit of what is not served is a mistake', () => {
+    expect(messageOf({ pooler: { metrics_max_pools: 5 } })).toBe(
+      'pooler.toml: pooler.metrics_max_pools: has no effect without http_listen; set that, or remove the line',
+    )
+  })
+
+  const expected = 'expected an address and a port, such as "127.0.0.1:9187" or "[::1]:9187"'
+
+  test.each<[unknown, string]>([
+    ['9187', expected],
+    [9187, expected],
+    [':9187', expected],
+    ['::1:9187', expected],
+    ['127.0.0.1', expected],
+    ['[::1]', expected],
+    ['http://127.0.0.1:9187/metrics', expected],
+    ['127.0.0.1:65536', 'expected a port from 0 to 65535'],
+    ['[:::1]:9187', 'expected an IPv6 address in the brackets, not :::1'],
+  ])('%j', (written, message) => {
+    expect(messageOf({ pooler: { http_listen: written } })).toContain(
+      `pooler.toml: pooler.http_listen: ${message}`,
+    )
+  })
+
+  test.each([
+    ['0.0.0.0:9187', '0.0.0.0', 9187],
+    ['[::1]:80', '::1', 80],
+    ['metrics.example:0', 'metrics.example', 0],
+  ])('%s', (written, host, port) => {
+    const { http_listen = '' } = buildConfig({ pooler: { http_listen: written } }).pooler
+    expect(listenAddress(http_listen)).toEqual({ host, port })
   })
 })
 

@@ -29,6 +29,8 @@ test('every setting is in it, and every line of it loads once its # is removed',
   expect(config.pooler).toEqual({
     ...defaultConfig().pooler,
     unix_socket_dir: '/run/pooler',
+    http_listen: '127.0.0.1:9187',
+    metrics_max_pools: 200,
     unix_socket_mode: 0o770,
     unix_socket_group: 'postgres',
     pidfile: '/run/pooler/pooler.pid',
