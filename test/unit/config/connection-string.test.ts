@@ -57,6 +57,7 @@ describe('the value of an entry of [databases]', () => {
         const text = pairs.map(([key, value]) => `${key}='${value.replaceAll("'", "''")}'`).join(' ')
         expect(parseConnectionString(text)).toEqual(pairs)
       }),
+      { numRuns: 30 },
     )
   })
 })

@@ -122,6 +122,7 @@ test('whatever names, passwords and texts there are, they come through', async (
       )
     }),
     {
+      numRuns: 25,
       examples: [
         [
           {
