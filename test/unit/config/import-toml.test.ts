@@ -8,6 +8,7 @@ import { ConfigError } from '../../../src/config/config-error.ts'
 import { importToml } from '../../../src/config/import-toml.ts'
 import { loadIni } from '../../../src/config/load-ini.ts'
 import { loadToml } from '../../../src/config/load-toml.ts'
+import { utf8Text } from '../../support/utf8-text.ts'
 
 let folder: string
 let elsewhere: string
@@ -98,9 +99,7 @@ test('what cannot be started is not imported', async () => {
 
 test('whatever names, passwords and texts there are, they come through', async () => {
   // Text as a line of a file can have it; a zero byte is refused in both formats.
-  const text = fc
-    .string({ unit: 'binary', minLength: 1, maxLength: 20 })
-    .filter((value) => !/[\0\n]/.test(value) && !/^[ \t\v\f\r]|[ \t\v\f\r]$/.test(value))
+  const text = utf8Text.filter((value) => !/[\0\n]/.test(value) && !/^[ \t\v\f\r]|[ \t\v\f\r]$/.test(value))
   const quoted = (value: string): string => `'${value.replaceAll("'", "''")}'`
   const database = fc.record({
     password: text,
@@ -122,7 +121,7 @@ test('whatever names, passwords and texts there are, they come through', async (
       )
     }),
     {
-      numRuns: 25,
+      numRuns: 50,
       examples: [
         [
           {
