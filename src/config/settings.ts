@@ -8,6 +8,7 @@ import { authQuerySettings } from './auth-query-settings.ts'
 import { authSettings } from './auth-settings.ts'
 import { clientSettings } from './client-settings.ts'
 import { httpSettings } from './http-settings.ts'
+import { parameterSettings } from './parameter-settings.ts'
 import { poolSettings } from './pool-settings.ts'
 import { processSettings } from './process-settings.ts'
 import { secretSettings } from './secret-settings.ts'
@@ -24,6 +25,7 @@ export const settings = {
   ...authQuerySettings,
   ...serverSettings,
   ...secretSettings,
+  ...parameterSettings,
   ...tlsSettings,
   ...poolSettings,
   ...timeoutSettings,

@@ -77,7 +77,9 @@ export interface BunListener {
   stop(): void
 }
 
-type Address = { readonly hostname: string; readonly port: number } | { readonly unix: string }
+type Address =
+  | { readonly hostname: string; readonly port: number; readonly ipv6Only?: true }
+  | { readonly unix: string }
 
 export interface BunSockets {
   /** Throws the system's error. */

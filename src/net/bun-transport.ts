@@ -75,7 +75,7 @@ export class BunTransport implements Transport {
         () => {},
       )
     }).catch((error: unknown) => {
-      throw signal.aborted ? signal.reason : connectError(error, endpoint)
+      throw signal.aborted ? signal.reason : withCode(error, 'connect', nameOf(endpoint))
     })
     if (!('path' in endpoint)) prepare(socket)
     return connection
@@ -86,7 +86,8 @@ export class BunTransport implements Transport {
     port: number,
     onOpen: (socket: BunSocket<BunConnection>, connection: BunConnection) => void,
   ): BunListener {
-    if (host !== '*') return this.#bind({ hostname: host, port }, onOpen)
+    // As under Node.js: "::" beside "0.0.0.0" would be in its way if it meant both.
+    if (host !== '*') return this.#bind({ hostname: host, port, ipv6Only: true }, onOpen)
     try {
       return this.#bind({ hostname: '::', port }, onOpen)
     } catch (error) {
@@ -97,22 +98,30 @@ export class BunTransport implements Transport {
   }
 
   #bind(
-    address: { hostname: string; port: number } | { unix: string },
+    address: { hostname: string; port: number; ipv6Only?: true } | { unix: string },
     onOpen: (socket: BunSocket<BunConnection>, connection: BunConnection) => void,
   ): BunListener {
-    return bunSockets().listen<BunConnection>({
-      ...address,
-      allowHalfOpen: true,
-      socket: {
-        ...this.#handlers,
-        open: (socket) => {
-          const connection = new BunConnection(this.#handlers)
-          socket.data = connection
-          connection.attach(socket)
-          onOpen(socket, connection)
+    try {
+      return bunSockets().listen<BunConnection>({
+        ...address,
+        allowHalfOpen: true,
+        socket: {
+          ...this.#handlers,
+          open: (socket) => {
+            const connection = new BunConnection(this.#handlers)
+            socket.data = connection
+            connection.attach(socket)
+            onOpen(socket, connection)
+          },
         },
-      },
-    })
+      })
+    } catch (error) {
+      throw withCode(
+        error,
+        'listen',
+        'unix' in address ? address.unix : `${address.hostname}:${address.port}`,
+      )
+    }
   }
 }
 
@@ -137,12 +146,15 @@ function unlessAborted<Value>(
   })
 }
 
+function nameOf(endpoint: Endpoint): string {
+  return 'path' in endpoint ? endpoint.path : `${endpoint.address ?? endpoint.host}:${endpoint.port}`
+}
+
 /** Bun says "Failed to connect" for everything: the same words as under Node.js help more. */
-function connectError(error: unknown, endpoint: Endpoint): unknown {
+function withCode(error: unknown, call: string, where: string): unknown {
   const code = codeOf(error)
   if (code === undefined || !(error instanceof Error)) return error
-  const where = 'path' in endpoint ? endpoint.path : `${endpoint.address ?? endpoint.host}:${endpoint.port}`
-  if (!error.message.includes(code)) error.message = `connect ${code} ${where}`
+  if (!error.message.includes(code)) error.message = `${call} ${code} ${where}`
   return error
 }
 
