@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { existsSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { COMPATIBLE_VERSION } from './admin/compatible-version.ts'
 import { readStartupFiles } from './client/startup-files.ts'
 import type { CommandLine } from './command-line.ts'
 import { parseCommandLine, UsageError, usage } from './command-line.ts'
@@ -75,12 +76,16 @@ function configFileOfFolder(line: StartCommand): string | undefined {
 }
 
 async function startConfigured(config: Config, configFile: string, line: StartCommand): Promise<number> {
-  const { log, flush } = createLogger({ level: line.verbose ? 'debug' : config.pooler.log_level })
+  const logger = createLogger({ level: config.pooler.log_level, verbose: line.verbose })
+  logger.configure(config.pooler)
+  const { log, flush } = logger
   const service = await Service.enter(config, openFileLimit(), log)
-  const pooler = new Pooler(config, log, { file: configFile, load: () => loadToml(configFile) })
+  const pooler = new Pooler(config, logger, { file: configFile, load: () => loadToml(configFile) })
   const signals = new ControlSignals(pooler, service, log)
   try {
     await pooler.start()
+    const tls = `OpenSSL ${process.versions.openssl}`
+    log.info({ pgbouncer: COMPATIBLE_VERSION, version, node: process.version, tls }, 'process up')
     const { host, port } = pooler.address
     service.ready(`accepting clients on ${host}, port ${port}`)
     await signals.ended
@@ -122,12 +127,14 @@ async function startInFrontOf(
 ): Promise<number> {
   const logFile = join(postgres.folder, 'pooler.log')
   const { log, flush } = createLogger(
-    line.verbose ? { level: 'debug' } : { level: 'info', fd: openSync(logFile, 'a', 0o600) },
+    line.verbose > 0
+      ? { level: 'info', verbose: line.verbose }
+      : { level: 'info', fd: openSync(logFile, 'a', 0o600) },
   )
   const pooler = new Pooler(embeddedConfig(postgres, port), log)
   try {
     await pooler.start()
-    announce(postgres, port, line.verbose ? 'standard output' : logFile)
+    announce(postgres, port, line.verbose > 0 ? 'standard output' : logFile)
     const reason = await Promise.race([
       signals.first.then(() => 'signal' as const),
       postgres.exited.then(() => 'PostgreSQL ended' as const),

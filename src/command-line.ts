@@ -15,8 +15,8 @@ export type CommandLine =
       /** Port of the pooler and data folder, for a start with the embedded PostgreSQL. */
       readonly port: number | undefined
       readonly dataFolder: string | undefined
-      /** Log level "debug" instead of the configured one. */
-      readonly verbose: boolean
+      /** How often -v was given: more is logged than configured, as the setting verbose says. */
+      readonly verbose: number
     }
 
 /** The parameters make no sense; the message is one sentence for the operator. Exit code 2. */
@@ -34,7 +34,7 @@ Options:
                    certificates), print every problem, and exit with 0 or 1
       --port N     without a configuration file: the port of the pooler on 127.0.0.1 (default 6432)
       --data DIR   without a configuration file: where PostgreSQL keeps its data (default ./.pooler)
-  -v, --verbose    log everything (log level "debug")
+  -v, --verbose    log more (log level "debug"); twice: still more ("trace")
       --version    print the version and exit
       --help       print this text and exit
 `
@@ -43,7 +43,7 @@ const OPTIONS = {
   check: { type: 'boolean' },
   port: { type: 'string' },
   data: { type: 'string' },
-  verbose: { type: 'boolean', short: 'v' },
+  verbose: { type: 'boolean', short: 'v', multiple: true },
   version: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const
@@ -76,7 +76,7 @@ export function parseCommandLine(parameters: readonly string[]): CommandLine {
     configFile,
     port: values.port === undefined ? undefined : portNumber(values.port),
     dataFolder: values.data,
-    verbose: values.verbose ?? false,
+    verbose: values.verbose?.length ?? 0,
   }
 }
 

@@ -8,12 +8,10 @@ export const pgbouncerSettingsNotHere: ReadonlySet<string> = new Set(
   `application_name application_name_add_host auth_ldap_options autodb_idle_timeout
   client_encoding client_tls_dheparams client_tls_ecdhcurve conffile
   connect_query datestyle disable_pqexec dns_zone_check_period
-  job_name log_connections log_disconnections log_pooler_errors
-  logfile login_notify_message max_packet_size
+  job_name login_notify_message max_packet_size
   peer_id pkt_buf pool_idle_timeout
   reserve_pool resolv_conf
   sbuf_loopcnt scram_iterations server_fast_close
   server_reset_query_always service_name so_reuseport syslog syslog_facility syslog_ident tcp_defer_accept tcp_keepalive tcp_keepcnt
-  tcp_keepidle tcp_keepintvl tcp_socket_buffer tcp_user_timeout timezone track_extra_parameters
-  verbose`.split(/\s+/),
+  tcp_keepidle tcp_keepintvl tcp_socket_buffer tcp_user_timeout timezone track_extra_parameters`.split(/\s+/),
 )

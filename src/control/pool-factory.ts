@@ -8,6 +8,7 @@ import type { Logger } from '../log.ts'
 import type { ConnectionCounts } from '../net/connection-counts.ts'
 import type { ConnectionIds } from '../net/connection-ids.ts'
 import { DnsCache } from '../net/dns-cache.ts'
+import { endpointName } from '../net/endpoint-name.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { lookUpHost } from '../net/look-up-host.ts'
 import type { TlsDirectory } from '../net/tls-directory.ts'
@@ -74,7 +75,7 @@ export class PoolFactory {
       const database = this.#database(databaseName)
       const secret = this.#secretOf(database) ?? (await credentials().serverSecret(user, databaseName))
       const target = { dbname: database.dbname, user, secret, maxStatements }
-      return this.#open(hosts, startup === undefined ? target : { ...target, startup }, signal)
+      return this.#open(databaseName, hosts, startup === undefined ? target : { ...target, startup }, signal)
     }
     const pool = new ServerPool({ database: databaseName, user, policy, budget, open, log })
     this.#hostLists.set(pool, hosts)
@@ -85,6 +86,7 @@ export class PoolFactory {
   openForAuthQuery({ database, user }: AuthQuerySource, signal: AbortSignal): Promise<ServerConnection> {
     const secret = this.#parts.credentials().find(user)
     return this.#open(
+      database.name,
       this.#hostListOf(database),
       { dbname: database.dbname, user, secret, maxStatements: 0 },
       signal,
@@ -106,20 +108,35 @@ export class PoolFactory {
   }
 
   async #open(
+    database: string,
     hosts: HostList,
     target: Omit<ServerTarget, 'endpoint' | 'connectTimeoutMs'>,
     signal: AbortSignal,
   ): Promise<ServerConnection> {
-    const { config, transport, queue, registry, log, counts } = this.#parts
+    const { config, transport, queue, registry, ids, log, counts } = this.#parts
     const server = await openAtSomeHost({
       hosts,
-      open: (endpoint, connectTimeoutMs) =>
-        openServer({ ...target, endpoint, connectTimeoutMs, counts }, transport, queue, registry, signal),
+      open: (endpoint, connectTimeoutMs) => {
+        const sinceMs = Date.now()
+        const opening = { ...target, endpoint, connectTimeoutMs, counts }
+        return openServer(opening, transport, queue, registry, signal).catch((error: unknown) => {
+          const reason = error instanceof Error ? error.message : String(error)
+          const ageSeconds = Math.floor((Date.now() - sinceMs) / 1000)
+          const identity = {
+            serverId: ids.next(),
+            server: endpointName(endpoint),
+            database,
+            user: target.user,
+          }
+          log.debug({ ...identity, reason, ageSeconds }, 'server login ended')
+          throw error
+        })
+      },
       timeoutMs: config().pooler.server_connect_timeout,
       signal,
       log,
     })
-    server.id = this.#parts.ids.next()
+    server.id = ids.next()
     return server
   }
 

@@ -8,12 +8,12 @@ describe('parseCommandLine', () => {
       configFile: undefined,
       port: undefined,
       dataFolder: undefined,
-      verbose: false,
+      verbose: 0,
     })
   })
 
   test('a file, before or after options, is the configuration file', () => {
-    expect(parseCommandLine(['-v', 'a.toml'])).toMatchObject({ configFile: 'a.toml', verbose: true })
+    expect(parseCommandLine(['-v', 'a.toml'])).toMatchObject({ configFile: 'a.toml', verbose: 1 })
     expect(parseCommandLine(['a.toml', '--check'])).toMatchObject({ command: 'check', configFile: 'a.toml' })
   })
 
