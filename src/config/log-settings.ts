@@ -54,7 +54,7 @@ export const logSettings = {
       pooler: {
         default: 0,
         doc: [
-          "PgBouncer's way to ask for more than log_level does: 1 is as log_level debug, 2 and 3 are as trace. Options -v",
+          "PgBouncer's way to ask for more than log_level does: 1 is as log_level debug, 2 and 3 are as trace. The -v",
           'of the command line are counted, and the higher number holds.',
         ],
       },
