@@ -36,7 +36,7 @@ export class PgbouncerLine {
     const event = logEvent(msg)
     const text = event?.text === undefined ? textOf(record) : event.text(record)
     const tag = tagOf(event?.level ?? Number(level))
-    return `${this.#time.text(new Date(String(time)))} [${pid}] ${tag} ${prefix(record, unixPort)}${indented(text)}\n`
+    return `${this.#time.text(new Date(String(time)))} [${pid}] ${tag} ${indented(prefix(record, unixPort) + text)}\n`
   }
 }
 
@@ -90,7 +90,7 @@ function detail(value: unknown): string {
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }
 
-/** A line that goes on is indented, so that no text can pass for a line of its own. */
+/** A line that goes on is indented, so that no text and no name can pass for a line of its own. */
 function indented(text: string): string {
   return text.includes('\n') || text.includes('\r') ? text.trimEnd().replaceAll(/\r\n?|\n/g, '\n\t') : text
 }
