@@ -13,8 +13,8 @@ import type { PgbouncerProgram } from './targets/pgbouncer-process.ts'
 
 const POOL_SIZE = 20
 const SCALE = 10
-const IDLE_CLIENTS = 500
-const MAX_CLIENTS = 1000
+const IDLE_CLIENTS = 1500
+const MAX_CLIENTS = 2000
 /** Short, but long enough for Node to have compiled what is hot. */
 const WARM_UP_SECONDS = 2
 const WARM_UP = ['select-simple-50', 'select-prepared-50']
@@ -45,7 +45,7 @@ async function main(options: BenchOptions): Promise<void> {
       hasPgbench: pgbench !== null,
     }
     for (const workload of workloads) {
-      for (const target of stage.targets) {
+      for (const target of stage.targetsOf(workload)) {
         const refusal = target.refusal(workload)
         if (refusal !== undefined && !notes.includes(refusal)) notes.push(refusal)
       }
@@ -59,7 +59,7 @@ async function main(options: BenchOptions): Promise<void> {
     const rows: Row[] = []
     for (const workload of workloads) {
       say(`${workload.id}: ${workload.title}, clients: ${workload.clients}`)
-      const row = await measureWorkload(workload, stage.targets, measuring)
+      const row = await measureWorkload(workload, stage.targetsOf(workload), measuring)
       for (const problem of problems(row)) notes.push(problem)
       rows.push(row)
     }

@@ -1,7 +1,9 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Workload } from './load/workload.ts'
 import { BenchDatabase } from './targets/database.ts'
+import { NullBackend } from './targets/null-backend.ts'
 import { PgbouncerProcess, type PgbouncerProgram } from './targets/pgbouncer-process.ts'
 import { buildPooler, PoolerProcess, type PoolerProcessOptions } from './targets/pooler-process.ts'
 import type { Target } from './targets/target.ts'
@@ -24,6 +26,8 @@ export interface StageOptions {
 export class Stage {
   /** Measured in this order. */
   readonly targets: Target[] = []
+  /** Those that have canned answers behind them instead of PostgreSQL. */
+  readonly #withoutServer: Target[] = []
   readonly #options: StageOptions
   readonly #folder: string
 
@@ -43,10 +47,19 @@ export class Stage {
     }
   }
 
+  /** Where a workload is measured. */
+  targetsOf({ backend }: Workload): readonly Target[] {
+    return backend === 'null' ? this.#withoutServer : this.targets
+  }
+
   /** New processes with no history, for measuring memory; stopped by the caller. */
   freshPoolers(): readonly (() => Promise<Target>)[] {
+    return this.#poolersBefore(this.targets)
+  }
+
+  #poolersBefore(targets: readonly Target[]): readonly (() => Promise<Target>)[] {
     const { pgbouncer } = this.#options
-    const options = this.#poolerOptions()
+    const options = this.#poolerOptions(targets)
     const starts: (() => Promise<Target>)[] = [() => PoolerProcess.start(options)]
     if (pgbouncer !== null) starts.push(() => PgbouncerProcess.start(pgbouncer, options))
     return starts
@@ -54,7 +67,8 @@ export class Stage {
 
   async close(): Promise<void> {
     // Newest first: the poolers before the database behind them.
-    for (const target of this.targets.splice(0).reverse()) await target.stop()
+    for (const targets of [this.#withoutServer, this.targets])
+      for (const target of targets.splice(0).reverse()) await target.stop()
     await rm(this.#folder, { recursive: true, force: true })
   }
 
@@ -66,11 +80,12 @@ export class Stage {
     await buildPooler()
     say(`starting PostgreSQL and filling pgbench's tables, scale ${scale}`)
     this.targets.push(await BenchDatabase.start(this.#folder, scale))
-    for (const start of this.freshPoolers()) this.targets.push(await start())
+    this.#withoutServer.push(await NullBackend.start(this.#folder))
+    for (const targets of [this.targets, this.#withoutServer])
+      for (const start of this.#poolersBefore(targets)) targets.push(await start())
   }
 
-  #poolerOptions(): PoolerProcessOptions {
-    const [database] = this.targets
+  #poolerOptions([database]: readonly Target[]): PoolerProcessOptions {
     if (database === undefined) throw new Error('the database is not started')
     const { poolSize, maxClients } = this.#options
     return { folder: this.#folder, server: database.address, poolSize, maxClients }

@@ -8,7 +8,9 @@ import { parseCommandLine, UsageError, usage } from './command-line.ts'
 import type { Config } from './config/config.ts'
 import { buildConfig } from './config/config.ts'
 import { ConfigError } from './config/config-error.ts'
-import { loadToml } from './config/load-toml.ts'
+import { importToml } from './config/import-toml.ts'
+import { loadConfig } from './config/load-config.ts'
+import type { LoadedConfig } from './config/load-ini.ts'
 import { minimumWarnings } from './config/minimum-warnings.ts'
 import { secretFileWarnings } from './config/secret-file-warnings.ts'
 import { version } from './config/version.ts'
@@ -21,6 +23,8 @@ import { createLogger } from './log.ts'
 import { openFileLimit } from './net/open-file-limit.ts'
 import { Pooler } from './pooler.ts'
 import { Service } from './process/service.ts'
+import { keepYoungGenerationSmall } from './process/small-young-generation.ts'
+import { becomeUser, warnOfRoot } from './process/unix-account.ts'
 
 /**
  * The command `pooler`: parameters in, exit code out. Chooses between a configuration file and the embedded
@@ -45,20 +49,29 @@ async function main(parameters: readonly string[]): Promise<number> {
     console.log(`pooler ${version}`)
     return 0
   }
+  if (line.command === 'import') {
+    process.stdout.write(await importToml(line.configFile))
+    return 0
+  }
   const configFile = line.configFile ?? configFileOfFolder(line)
-  if (configFile === undefined) return startEmbedded(line)
-  const config = await loadToml(configFile)
+  if (configFile === undefined) {
+    if (line.user !== undefined)
+      throw new UsageError('--user is for a start with a configuration file; without one, start as that user')
+    return startEmbedded(line)
+  }
+  const loaded = await loadConfig(configFile)
   if (line.command === 'check') {
-    const files = await readStartupFiles(config)
+    for (const notice of loaded.notices) console.error(`note: ${notice}`)
+    const files = await readStartupFiles(loaded.config)
     for (const warning of [
       ...minimumWarnings(files.config),
-      ...(await secretFileWarnings(files.config, configFile)),
+      ...(await secretFileWarnings(files.config, loaded.secretFiles)),
     ])
       console.error(`warning: ${warning}`)
     console.log(`${configFile} is valid`)
     return 0
   }
-  return startConfigured(config, configFile, line)
+  return startConfigured(loaded, configFile, line)
 }
 
 /** The pooler.toml of the current folder, unless the parameters ask for the embedded PostgreSQL. */
@@ -75,12 +88,38 @@ function configFileOfFolder(line: StartCommand): string | undefined {
   return undefined
 }
 
-async function startConfigured(config: Config, configFile: string, line: StartCommand): Promise<number> {
-  const logger = createLogger({ level: config.pooler.log_level, verbose: line.verbose })
-  logger.configure(config.pooler)
+async function startConfigured(
+  loaded: LoadedConfig,
+  configFile: string,
+  line: StartCommand,
+): Promise<number> {
+  const { config } = loaded
+  const { quiet, verbose } = line
+  const logger = createLogger({ level: config.pooler.log_level, quiet, verbose })
   const { log, flush } = logger
+  const user = line.user ?? config.pooler.user
+  if (user !== undefined) await becomeUser(user)
+  // The logfile is this user's.
+  logger.configure(config.pooler)
+  const told = new Set<string>()
+  /** Once each, however often the file is read again. */
+  const tell = (lines: readonly string[]): void => {
+    for (const text of lines) if (!told.has(text)) log.info(text)
+    for (const text of lines) told.add(text)
+  }
+  const source = {
+    secretFiles: loaded.secretFiles,
+    async load(): Promise<Config> {
+      const { config, notices, secretFiles } = await loadConfig(configFile)
+      tell(notices)
+      source.secretFiles = secretFiles
+      return config
+    },
+  }
+  warnOfRoot(log)
+  tell(loaded.notices)
   const service = await Service.enter(config, openFileLimit(), log)
-  const pooler = new Pooler(config, logger, { file: configFile, load: () => loadToml(configFile) })
+  const pooler = new Pooler(config, logger, source)
   const signals = new ControlSignals(pooler, service, log)
   try {
     await pooler.start()
@@ -204,6 +243,7 @@ function portInUse(port: number): string {
   return `port ${port} on ${HOST} is in use: stop the program that listens there, or choose another one with --port`
 }
 
+keepYoungGenerationSmall()
 main(process.argv.slice(2)).then(
   (exitCode) => process.exit(exitCode),
   (error: unknown) => {

@@ -2,12 +2,17 @@ import { parseArgs } from 'node:util'
 
 /**
  * What the operator asked for: the parameters of the command `pooler`, checked and typed. Called by cli.ts,
- * touches neither files nor the process.
+ * touches neither files nor the process. PgBouncer's own options are all known, and work or are refused.
  */
 
 export type CommandLine =
   | { readonly command: 'help' }
   | { readonly command: 'version' }
+  | {
+      readonly command: 'import'
+      /** Path of a configuration file of PgBouncer. */
+      readonly configFile: string
+    }
   | {
       readonly command: 'start' | 'check'
       /** Path of the configuration file, if one was named. */
@@ -17,6 +22,10 @@ export type CommandLine =
       readonly dataFolder: string | undefined
       /** How often -v was given: more is logged than configured, as the setting verbose says. */
       readonly verbose: number
+      /** Nothing is logged to standard output or standard error, only to the logfile. */
+      readonly quiet: boolean
+      /** The account of the machine to become, instead of the configured one. */
+      readonly user: string | undefined
     }
 
 /** The parameters make no sense; the message is one sentence for the operator. Exit code 2. */
@@ -24,28 +33,46 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-export const usage = `Usage: pooler [options] [pooler.toml]
+export const usage = `Usage: pooler [options] [pooler.toml | pgbouncer.ini]
+       pooler import pgbouncer.ini
 
 Starts the PostgreSQL connection pooler with this configuration file. Without one, ./pooler.toml is used if it
 exists; if not, or with --port or --data, the pooler starts in front of a PostgreSQL of its own.
+"pooler import" prints the pooler.toml that means the same as a configuration of PgBouncer.
 
 Options:
       --check      validate the configuration file and the files that it names (rules, users, passwords,
                    certificates), print every problem, and exit with 0 or 1
       --port N     without a configuration file: the port of the pooler on 127.0.0.1 (default 6432)
       --data DIR   without a configuration file: where PostgreSQL keeps its data (default ./.pooler)
+  -u, --user NAME  started as root: become this user before anything is opened
+  -q, --quiet      log to the logfile only, if there is one
   -v, --verbose    log more (log level "debug"); twice: still more ("trace")
-      --version    print the version and exit
-      --help       print this text and exit
+  -V, --version    print the version and exit
+  -h, --help       print this text and exit
 `
 
 const OPTIONS = {
   check: { type: 'boolean' },
   port: { type: 'string' },
   data: { type: 'string' },
+  user: { type: 'string', short: 'u' },
+  quiet: { type: 'boolean', short: 'q' },
   verbose: { type: 'boolean', short: 'v', multiple: true },
-  version: { type: 'boolean' },
+  version: { type: 'boolean', short: 'V' },
   help: { type: 'boolean', short: 'h' },
+  daemon: { type: 'boolean', short: 'd' },
+  reboot: { type: 'boolean', short: 'R' },
+} as const
+
+/** Options of PgBouncer that are not carried out, and what to do instead. */
+const REFUSED = {
+  daemon:
+    '-d is not possible: the pooler stays in the foreground; let a service manager such as systemd run it ' +
+    '(contrib/systemd/pooler.service), or start it with "nohup pooler ... &"',
+  reboot:
+    '-R is not possible: a running pooler cannot hand its connections over; SIGHUP reads the configuration again, and ' +
+    'for another version stop it with SIGTERM and start the new one',
 } as const
 
 const HIGHEST_PORT = 65_535
@@ -58,6 +85,8 @@ export function parseCommandLine(parameters: readonly string[]): CommandLine {
   const { values, positionals } = parse(parameters)
   if (values.help) return { command: 'help' }
   if (values.version) return { command: 'version' }
+  for (const name of ['daemon', 'reboot'] as const) if (values[name]) throw new UsageError(REFUSED[name])
+  if (positionals[0] === 'import') return importOf(positionals.slice(1), Object.keys(values))
   const [configFile, ...more] = positionals
   if (more.length > 0) {
     throw new UsageError(
@@ -71,13 +100,23 @@ export function parseCommandLine(parameters: readonly string[]): CommandLine {
       `${embeddedOption} is for a start without a configuration file; set listen_port and the databases in the file instead`,
     )
   }
+  if (values.user === '') throw new UsageError('--user takes the name of an account of this machine')
   return {
     command: values.check ? 'check' : 'start',
     configFile,
     port: values.port === undefined ? undefined : portNumber(values.port),
     dataFolder: values.data,
     verbose: values.verbose?.length ?? 0,
+    quiet: values.quiet ?? false,
+    user: values.user,
   }
+}
+
+function importOf([configFile, ...more]: readonly string[], options: readonly string[]): CommandLine {
+  if (configFile === undefined || more.length > 0 || options.length > 0) {
+    throw new UsageError('"pooler import" takes one configuration file of PgBouncer and nothing else')
+  }
+  return { command: 'import', configFile }
 }
 
 function parse(parameters: readonly string[]) {

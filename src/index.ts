@@ -8,6 +8,9 @@ export interface CreatePoolerOptions {
   readonly log?: Logger
 }
 
+/** Settings that are carried out by the command `pooler`. */
+const OF_THE_PROCESS = ['pidfile', 'user'] as const
+
 /**
  * A pooler inside another Node program. `configuration` has the shape of pooler.toml: the sections `pooler`,
  * `databases` and `users` with the same names and values. Throws a ConfigError that lists every problem, or a PoolerError
@@ -20,11 +23,12 @@ export interface CreatePoolerOptions {
  */
 export function createPooler(configuration: ConfigInput, options: CreatePoolerOptions = {}): Pooler {
   const config = buildConfig(configuration)
-  if (config.pooler.pidfile !== undefined) {
-    const message =
-      'has no effect in a pooler inside another program, which has a pidfile of its own; remove it'
-    throw new ConfigError([{ file: 'configuration', key: 'pooler.pidfile', message }])
-  }
+  const problems = OF_THE_PROCESS.filter((name) => config.pooler[name] !== undefined).map((name) => ({
+    file: 'configuration',
+    key: `pooler.${name}`,
+    message: 'has no effect in a pooler inside another program, which has its own; remove it',
+  }))
+  if (problems.length > 0) throw new ConfigError(problems)
   const level = config.pooler.log_level
   const logger = options.log === undefined ? createLogger({ level }) : asRootLogger(options.log, level)
   logger.configure(config.pooler)

@@ -51,8 +51,8 @@ interface StartedParts {
 
 /** Where a configuration comes from, to be read again by reload(). */
 export interface ConfigSource {
-  /** The file; it is looked at for who may read it. */
-  readonly file: string
+  /** The files in which passwords may be written, as load() found them; they are looked at for who may read them. */
+  readonly secretFiles: readonly string[]
   /** Rejects with a ConfigError. */
   load(): Promise<Config>
 }
@@ -337,7 +337,7 @@ export class Pooler implements PoolerControl {
 
   async #warn(): Promise<void> {
     for (const line of minimumWarnings(this.#config)) this.#log.warn(line)
-    for (const line of await secretFileWarnings(this.#config, this.#source?.file)) this.#log.warn(line)
+    for (const line of await secretFileWarnings(this.#config, this.#source?.secretFiles)) this.#log.warn(line)
   }
 
   #setThrottle(): void {

@@ -16,6 +16,8 @@ export interface Workload {
   readonly sql?: string
   /** Measured with the project's own load generator even where pgbench exists. */
   readonly own?: boolean
+  /** What answers: PostgreSQL unless it says otherwise. */
+  readonly backend?: 'null'
 }
 
 /** Streamed by PostgreSQL as they are produced, so that no temporary file gets in the way. */
@@ -30,6 +32,14 @@ const select = (mode: QueryMode, clients: number): Workload => ({
   mode,
 })
 
+/** Nothing but the pooler has work to do. */
+const withoutServer = (mode: QueryMode, clients: number): Workload => ({
+  ...select(mode, clients),
+  id: `null-${mode}-${clients}`,
+  title: `Canned answers instead of PostgreSQL, ${mode} protocol`,
+  backend: 'null',
+})
+
 const latency = (clients: number): Workload => ({
   ...select('simple', clients),
   id: `latency-${clients}`,
@@ -40,19 +50,22 @@ const latency = (clients: number): Workload => ({
 export const WORKLOADS: readonly Workload[] = [
   select('simple', 1),
   select('simple', 50),
+  select('simple', 500),
   select('extended', 1),
   select('extended', 50),
+  select('extended', 500),
   select('prepared', 1),
   select('prepared', 50),
+  select('prepared', 500),
   { id: 'tpcb-20', title: 'TPC-B, simple protocol', clients: 20, kind: 'tpcb', mode: 'simple' },
   { id: 'churn-10', title: 'New connection per SELECT', clients: 10, kind: 'churn', mode: 'simple' },
   {
     id: 'rows-large',
-    title: 'One result of 100 MB, rows of 1 kB',
+    title: 'One result of 300 MB, rows of 1 kB',
     clients: 1,
     kind: 'rows',
     mode: 'simple',
-    sql: rowsOf(100_000, 1000),
+    sql: rowsOf(300_000, 1000),
     own: true,
   },
   {
@@ -64,6 +77,9 @@ export const WORKLOADS: readonly Workload[] = [
     sql: rowsOf(1_000_000, 20),
     own: true,
   },
+  withoutServer('simple', 50),
+  withoutServer('extended', 50),
+  withoutServer('prepared', 50),
   latency(1),
   latency(50),
 ]

@@ -20,7 +20,7 @@ const SETTINGS = {
   autovacuum: 'off',
   shared_buffers: '256MB',
   max_wal_size: '4GB',
-  max_connections: '200',
+  max_connections: '600',
 }
 
 const tables = (scale: number) => `

@@ -19,7 +19,8 @@ export const clientSettings = {
       pooler: {
         default: '127.0.0.1',
         doc: [
-          'Addresses to accept clients on, separated by commas; "*" alone means every one of the machine.',
+          'Addresses to accept clients on, separated by commas; "*" alone means every one of the machine. A name',
+          'stands for all of its addresses, "::" for those of IPv6 alone.',
           'Empty where there is a unix_socket_dir and nothing else is wanted. PgBouncer listens on none unless',
           'told to.',
         ],

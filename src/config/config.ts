@@ -26,6 +26,8 @@ export interface UserConfig extends SettingsOf<'user'> {
 
 export interface Config {
   readonly pooler: PoolerSettings
+  /** What [pooler] holds where nothing is written: other values in a file of PgBouncer's than in a pooler.toml. */
+  readonly defaults: PoolerSettings
   /** The databases that have a section of their own. Look names up with findDatabase. */
   readonly databases: ReadonlyMap<string, DatabaseConfig>
   /** [databases."*"]: stands in for every name without a section; `dbname` undefined means that name. */
@@ -44,6 +46,10 @@ export interface ConfigInput {
 export interface ConfigOrigin {
   readonly file: string
   readonly folder: string
+  /** Where the key of a path was written and what it is called there, for files in another dialect. */
+  readonly locate?: (path: readonly string[]) => Pick<ConfigProblem, 'file' | 'key'>
+  /** What holds in [pooler] where nothing is written, where that is not what the table of settings says. */
+  readonly defaults?: object
 }
 
 const FallbackName = '*'
@@ -68,10 +74,15 @@ export function defaultConfig(): Config {
  * Checks a value of unknown shape and builds the Config from it.
  * Throws a ConfigError with every problem there is, in the order in which sections and keys first appear.
  */
-export function readConfig(input: unknown, { file, folder }: ConfigOrigin): Config {
+export function readConfig(
+  input: unknown,
+  { file, folder, locate, defaults: otherDefaults = {} }: ConfigOrigin,
+): Config {
   const problems: ConfigProblem[] = []
-  const report: Report = (path, message) => problems.push({ file, key: keyPath(path), message })
-  let pooler = readSection('pooler', ['pooler'], {}, folder, report)
+  const report: Report = (path, message) =>
+    problems.push({ ...(locate?.(path) ?? { file, key: keyPath(path) }), message })
+  const defaults = readSection('pooler', ['pooler'], otherDefaults, folder, report)
+  let pooler = defaults
   const databases = new Map<string, DatabaseConfig>()
   const users = new Map<string, UserConfig>()
   let fallbackDatabase: SettingsOf<'database'> | undefined
@@ -100,7 +111,7 @@ export function readConfig(input: unknown, { file, folder }: ConfigOrigin): Conf
   }
   checkListening(pooler, report)
   if (problems.length > 0) throw new ConfigError(problems)
-  return Object.freeze({ pooler, databases, fallbackDatabase, users })
+  return Object.freeze({ pooler, defaults, databases, fallbackDatabase, users })
 }
 
 function* namedTables(section: string, value: object, report: Report): Generator<[string, object]> {
@@ -144,7 +155,7 @@ function unknownSection(name: string): string {
 }
 
 /** A path as TOML writes it: parts that are not bare keys are quoted. */
-function keyPath(path: readonly string[]): string {
+export function keyPath(path: readonly string[]): string {
   return path.map((part) => (/^[A-Za-z0-9_-]+$/.test(part) ? part : JSON.stringify(part))).join('.')
 }
 

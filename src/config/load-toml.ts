@@ -2,62 +2,20 @@
  * loadToml: a configuration file -> Config. The only file that imports the TOML parser; what the parser
  * gives is of unknown shape until config.ts has checked it. Called by the command line.
  */
-import { isUtf8 } from 'node:buffer'
-import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { parse } from 'toml'
 import type { Config } from './config.ts'
 import { readConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
+import { readConfigText } from './read-config-text.ts'
 
 /**
  * Reads and checks a TOML 1.1 file. Relative paths in it start at its folder.
  * Throws a ConfigError: one problem if the file cannot be read as TOML, else every problem there is.
  */
 export async function loadToml(path: string): Promise<Config> {
-  const document = parseToml(path, await readText(path))
+  const document = parseToml(path, await readConfigText(path))
   return readConfig(document, { file: path, folder: dirname(resolve(path)) })
-}
-
-async function readText(path: string): Promise<string> {
-  let bytes: Buffer
-  try {
-    bytes = await readFile(path)
-  } catch (error) {
-    throw problem(path, unreadable(error))
-  }
-  if (!isUtf8(bytes)) {
-    const line = firstLineNotUtf8(bytes)
-    throw problem(path, `line ${line}: expected text in UTF-8; save the file in that encoding`)
-  }
-  // The decoder also drops a byte order mark.
-  return new TextDecoder().decode(bytes)
-}
-
-function unreadable(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-  switch (code) {
-    case 'ENOENT':
-      return 'no such configuration file; check the path'
-    case 'EISDIR':
-      return 'expected a configuration file, found a directory'
-    case 'EACCES':
-      return 'this user may not read the configuration file; check its permissions and those of its folder'
-    default:
-      return `the configuration file cannot be read (${code}); check the path`
-  }
-}
-
-function firstLineNotUtf8(bytes: Buffer): number {
-  let line = 1
-  let start = 0
-  for (;;) {
-    const newline = bytes.indexOf(0x0a, start)
-    // A line feed is never a part of a longer UTF-8 character, so each line can be judged alone.
-    if (newline === -1 || !isUtf8(bytes.subarray(start, newline))) return line
-    start = newline + 1
-    line++
-  }
 }
 
 function parseToml(path: string, text: string): unknown {

@@ -78,7 +78,8 @@ export function settingsIn(scope: Scope): readonly (readonly [name: string, sett
   return rows.filter(([, setting]) => setting.in[scope] !== undefined)
 }
 
-function settingIn(scope: Scope, key: string): Setting | undefined {
+/** The row of a name, if a section may carry it. */
+export function settingIn(scope: Scope, key: string): Setting | undefined {
   return settingsIn(scope).find(([name]) => name === key)?.[1]
 }
 
@@ -110,7 +111,7 @@ function unknownKey(scope: Scope, path: readonly string[], key: string, value: u
 }
 
 /** What was written, short enough for one line; never more than its kind where a password may hide in it. */
-function describeValue(value: unknown): string {
+export function describeValue(value: unknown): string {
   if (typeof value === 'string') {
     if (/:\/\/|passw/i.test(value)) return 'a connection string'
     const shown = value.length > ShownCharacters ? `${value.slice(0, ShownCharacters)}...` : value

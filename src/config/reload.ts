@@ -4,7 +4,8 @@
  */
 import type { Config, DatabaseConfig } from './config.ts'
 import { settingsIn } from './read-section.ts'
-import type { Scope } from './setting.ts'
+import { serverParameterNames } from './server-parameters.ts'
+import type { Scope, Setting } from './setting.ts'
 
 /** What became of a reload, as key paths ("pooler.max_client_conn", "databases.app"); values may be secrets. */
 export interface ReloadReport {
@@ -15,13 +16,23 @@ export interface ReloadReport {
 }
 
 /** The settings of a database that say which server session a client gets: another value needs other connections. */
-const SESSION_SETTINGS = ['port', 'dbname', 'user'] as const satisfies (keyof DatabaseConfig)[]
+const SESSION_SETTINGS: readonly (keyof DatabaseConfig)[] = [
+  'port',
+  'dbname',
+  'user',
+  ...serverParameterNames,
+]
+
+/** True if a section of a running pooler can get another value of this setting. */
+export function isReloadable(setting: Setting, scope: Scope): boolean {
+  return setting.reloadable && setting.in[scope]?.fixed !== true
+}
 
 /** The Config to go on with: the new one, with the old values of what cannot change in a running pooler. */
 export function mergeForReload(before: Config, after: Config): { config: Config; report: ReloadReport } {
-  const kept = settingsIn('pooler').flatMap(([name, { reloadable }]) => {
+  const kept = settingsIn('pooler').flatMap(([name, setting]) => {
     const key = name as keyof Config['pooler']
-    return reloadable || same(before.pooler[key], after.pooler[key]) ? [] : [key]
+    return isReloadable(setting, 'pooler') || same(before.pooler[key], after.pooler[key]) ? [] : [key]
   })
   const config = Object.freeze({
     ...after,

@@ -11,10 +11,13 @@ const READABLE_BY_OTHERS = 0o004
 const PERMISSION_BITS = 0o777
 
 /**
- * One line of text for each such file: the configuration file where passwords are written in it, auth_file, and
- * the files of password_file, private keys. Never rejects: what cannot be examined has failed elsewhere, or will.
+ * One line of text for each such file: those of `configFiles`, which have the passwords that are written in the
+ * configuration, auth_file, and the files of password_file, private keys. Never rejects: what cannot be examined has failed elsewhere, or will.
  */
-export async function secretFileWarnings(config: Config, configFile?: string): Promise<string[]> {
+export async function secretFileWarnings(
+  config: Config,
+  configFiles: readonly string[] = [],
+): Promise<string[]> {
   const files = new Map<string, string>()
   const sections = [
     ...config.databases.values(),
@@ -24,8 +27,8 @@ export async function secretFileWarnings(config: Config, configFile?: string): P
   for (const { password, password_file: file, password_env: variable } of sections) {
     if (file !== undefined) files.set(file, 'password_file')
     // After resolveSecrets `password` is filled in from elsewhere, too.
-    else if (password !== undefined && variable === undefined && configFile !== undefined) {
-      files.set(configFile, 'the configuration file')
+    else if (password !== undefined && variable === undefined) {
+      for (const path of configFiles) files.set(path, 'the configuration file')
     }
   }
   const databases = [...config.databases.values(), config.fallbackDatabase]

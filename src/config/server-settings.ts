@@ -73,6 +73,15 @@ export const serverSettings = {
     type: 'string',
     reloadable: true,
     in: {
+      pooler: {
+        otherwise: 'whoever starts the pooler',
+        example: 'pooler',
+        fixed: true,
+        doc: [
+          'The account of this machine to become, for a pooler that is started as root: after this file has been',
+          'read, before anything else is read or opened. Same as the option --user. An account of /etc/passwd.',
+        ],
+      },
       database: {
         otherwise: 'the name that the client logged in with',
         example: 'app_owner',

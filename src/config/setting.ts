@@ -16,10 +16,12 @@ export interface SettingUse {
   readonly otherwise?: string
   /** A value for the example file, for settings without a default. */
   readonly example?: string | number | boolean
+  /** True where a reload cannot change it in this section, although it can in others. */
+  readonly fixed?: true
 }
 
 interface SettingBase {
-  /** True where a reload may change it in a running pooler. */
+  /** True where a reload may change it in a running pooler; see also `fixed`. */
   readonly reloadable: boolean
   /** True where no message and no log may show the value. */
   readonly secret?: boolean

@@ -9,6 +9,7 @@ import { authSettings } from './auth-settings.ts'
 import { clientSettings } from './client-settings.ts'
 import { httpSettings } from './http-settings.ts'
 import { logSettings } from './log-settings.ts'
+import { parameterSettings } from './parameter-settings.ts'
 import { poolSettings } from './pool-settings.ts'
 import { processSettings } from './process-settings.ts'
 import { secretSettings } from './secret-settings.ts'
@@ -25,6 +26,7 @@ export const settings = {
   ...authQuerySettings,
   ...serverSettings,
   ...secretSettings,
+  ...parameterSettings,
   ...tlsSettings,
   ...poolSettings,
   ...timeoutSettings,

@@ -2,6 +2,7 @@ import { PoolerError, SqlState } from '../errors.ts'
 import type { PoolerSettings } from './config.ts'
 import { settingsIn } from './read-section.ts'
 import { readValue } from './read-value.ts'
+import { isReloadable } from './reload.ts'
 
 /**
  * The settings of [pooler] with another value for one of them, as the console's SET writes it: all values are texts.
@@ -10,7 +11,7 @@ import { readValue } from './read-value.ts'
 export function withSetting(pooler: PoolerSettings, name: string, text: string): PoolerSettings {
   const setting = settingsIn('pooler').find(([known]) => known === name)?.[1]
   if (setting === undefined) throw refused(`unknown setting "${name}"`)
-  if (!setting.reloadable) throw refused(`${name} takes effect after a restart only`)
+  if (!isReloadable(setting, 'pooler')) throw refused(`${name} takes effect after a restart only`)
   const result = readValue(setting, written(setting.type, text), process.cwd())
   if (!('value' in result)) throw refused(`${name}: expected ${result.expected}`)
   return Object.freeze({ ...pooler, [name]: result.value })

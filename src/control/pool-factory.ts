@@ -3,6 +3,7 @@ import { parseSecret, type UserSecret } from '../auth/user-secret.ts'
 import type { AuthQuerySource } from '../config/auth-query-source.ts'
 import { type Config, type DatabaseConfig, findDatabase } from '../config/config.ts'
 import { poolPolicy } from '../config/pool-policy.ts'
+import { serverParameters } from '../config/server-parameters.ts'
 import { PoolerError, SqlState } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { ConnectionCounts } from '../net/connection-counts.ts'
@@ -74,8 +75,10 @@ export class PoolFactory {
     const open: ServerPoolOptions['open'] = async (signal, startup) => {
       const database = this.#database(databaseName)
       const secret = this.#secretOf(database) ?? (await credentials().serverSecret(user, databaseName))
-      const target = { dbname: database.dbname, user, secret, maxStatements }
-      return this.#open(databaseName, hosts, startup === undefined ? target : { ...target, startup }, signal)
+      // What the client asks for itself comes last, and holds.
+      const parameters = new Map([...serverParameters(database), ...(startup ?? [])])
+      const target = { dbname: database.dbname, user, secret, maxStatements, startup: parameters }
+      return this.#open(databaseName, hosts, target, signal)
     }
     const pool = new ServerPool({ database: databaseName, user, policy, budget, open, log })
     this.#hostLists.set(pool, hosts)
@@ -85,6 +88,7 @@ export class PoolFactory {
   /** A connection for auth_query. */
   openForAuthQuery({ database, user }: AuthQuerySource, signal: AbortSignal): Promise<ServerConnection> {
     const secret = this.#parts.credentials().find(user)
+    // Its own session: what clients of the database are to start with does not belong there.
     return this.#open(
       database.name,
       this.#hostListOf(database),

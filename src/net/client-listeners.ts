@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts'
 import { encodePoolerError } from '../protocol/error-response.ts'
 import { DescriptorGuard } from './descriptor-guard.ts'
 import { groupId } from './group-id.ts'
+import { isElsewhere, listenAddresses } from './listen-addresses.ts'
 import type { BoundListener, Connection, ListenOptions, Transport } from './transport.ts'
 
 /** PgBouncer's: who may be there at all is the business of the folder's permissions. */
@@ -49,10 +50,17 @@ export class ClientListeners {
     }
     const { listen_addr, listen_port, listen_backlog: backlog, unix_socket_dir: folder } = settings
     try {
-      for (const host of listen_addr) {
-        await this.#listen({ host, port: listen_port, backlog }, accept).catch((error: unknown) => {
-          throw cannotListen(host, listen_port, error)
-        })
+      const taken = new Set<string>()
+      for (const item of listen_addr) {
+        try {
+          const addresses = await listenAddresses(item)
+          // "localhost, 127.0.0.1" is no conflict.
+          const others = addresses.filter((address) => !taken.has(address))
+          await this.#listenAtSome(others, { port: listen_port, backlog }, accept)
+          for (const address of others) taken.add(address)
+        } catch (error) {
+          throw cannotListen(item, listen_port, error)
+        }
       }
       if (folder === undefined) return
       const { unix_socket_mode: mode = EverybodyMode, unix_socket_group: group } = settings
@@ -68,6 +76,28 @@ export class ClientListeners {
   /** Accepts nobody any more; open connections stay. */
   async close(): Promise<void> {
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()))
+  }
+
+  /**
+   * On the addresses of one name. Rejects with the system's error where one fails for a reason of its own, or all do.
+   */
+  async #listenAtSome(
+    addresses: readonly string[],
+    { port, backlog }: { port: number; backlog: number },
+    accept: (connection: Connection) => void,
+  ): Promise<void> {
+    const before = this.#listeners.length
+    let failure: unknown
+    for (const host of addresses) {
+      try {
+        // Any free port is the same one for all of them.
+        await this.#listen({ host, port: port === 0 ? (this.first?.port ?? 0) : port, backlog }, accept)
+      } catch (error) {
+        if (!isElsewhere(error)) throw error
+        failure = error
+      }
+    }
+    if (failure !== undefined && this.#listeners.length === before) throw failure
   }
 
   async #listen(options: ListenOptions, accept: (connection: Connection) => void): Promise<void> {

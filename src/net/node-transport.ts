@@ -52,7 +52,9 @@ export class NodeTransport implements Transport {
         else onAccept(connection)
       })
       const { host, port, backlog } = options
-      await listening(server, { ...(host === '*' ? {} : { host }), port, backlog }, onError)
+      // "::" beside "0.0.0.0" would be in its way if it meant both, so it means IPv6 alone, as with PostgreSQL.
+      const where = host === '*' ? {} : { host, ipv6Only: true }
+      await listening(server, { ...where, port, backlog }, onError)
       return boundListener(server)
     }
     server.on('connection', (socket) => onAccept(this.#adopt(socket)))

@@ -22,7 +22,7 @@ export interface ServerTarget {
   /** The database's name on the server. */
   readonly dbname: string
   readonly user: string
-  /** Further parameters of the StartupMessage; none where the connection is for anybody. */
+  /** Further parameters of the StartupMessage: the session's own defaults. */
   readonly startup?: StartupParameters
   readonly secret: UserSecret | undefined
   /** server_connect_timeout in milliseconds, for connect and login together; 0 = none. */

@@ -57,14 +57,14 @@ test('where PostgreSQL does not read either, the client is not read', () => {
   client.connection.stalled = true
   server.send(f.copyData('w'.repeat(100_000)))
   server.connection.stalled = true
-  for (let i = 0; i < 10_000; i++) client.send(standbyStatus(BigInt(i)))
+  for (let i = 0; i < 2000; i++) client.send(standbyStatus(BigInt(i)))
   expect(client.connection.paused).toBe(true)
   const pending = server.connection.pendingBytes
-  for (let i = 0; i < 1000; i++) client.send(standbyStatus(BigInt(i)))
+  for (let i = 0; i < 200; i++) client.send(standbyStatus(BigInt(i)))
   expect(server.connection.pendingBytes).toBe(pending)
   server.connection.drain()
   expect(client.connection.paused).toBe(false)
-  expect(server.take()).toHaveLength(11_000)
+  expect(server.take()).toHaveLength(2200)
 })
 
 test('half a message passes as it comes', () => {

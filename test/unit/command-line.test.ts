@@ -9,6 +9,8 @@ describe('parseCommandLine', () => {
       port: undefined,
       dataFolder: undefined,
       verbose: 0,
+      quiet: false,
+      user: undefined,
     })
   })
 
@@ -29,7 +31,30 @@ describe('parseCommandLine', () => {
     expect(parseCommandLine(['a', 'b', '--version'])).toEqual({ command: 'version' })
   })
 
+  test("PgBouncer's options are taken in both spellings", () => {
+    const wanted = { command: 'start', configFile: 'a.ini', quiet: true, verbose: 2, user: 'app' }
+    expect(parseCommandLine(['-q', '-vv', '-u', 'app', 'a.ini'])).toMatchObject(wanted)
+    expect(parseCommandLine(['--quiet', '--verbose', '-v', '--user=app', 'a.ini'])).toMatchObject(wanted)
+    for (const option of ['-h', '--help']) expect(parseCommandLine([option])).toEqual({ command: 'help' })
+    for (const option of ['-V', '--version'])
+      expect(parseCommandLine([option])).toEqual({ command: 'version' })
+  })
+
+  test('import takes a file', () => {
+    expect(parseCommandLine(['import', 'a.ini'])).toEqual({ command: 'import', configFile: 'a.ini' })
+    expect(parseCommandLine(['./import'])).toMatchObject({ command: 'start', configFile: './import' })
+  })
+
   test.each([
+    [['-d', 'a.ini'], /^-d is not possible: the pooler stays in the foreground; let a service manager/],
+    [['--daemon', 'a.ini'], /^-d is not possible/],
+    [['-R', 'a.ini'], /^-R is not possible: a running pooler cannot hand its connections over/],
+    [['--reboot', 'a.ini'], /^-R is not possible/],
+    [['-u'], /'-u, --user <value>' argument missing; /],
+    [['--user=', 'a.ini'], /^--user takes the name of an account/],
+    [['import'], /^"pooler import" takes one configuration file of PgBouncer and nothing else$/],
+    [['import', 'a', 'b'], /^"pooler import" takes one/],
+    [['import', 'a', '-v'], /^"pooler import" takes one/],
     [['--frobnicate'], /^Unknown option '--frobnicate'; "pooler --help" lists the options$/],
     [['-x'], /^Unknown option '-x'; /],
     [['--port'], /'--port <value>' argument missing; /],

@@ -1,4 +1,5 @@
 import { settingsIn } from '../../config/read-section.ts'
+import { isReloadable } from '../../config/reload.ts'
 import type { Setting } from '../../config/setting.ts'
 import type { Value } from '../../protocol/result-set.ts'
 import { columnsOf } from '../columns.ts'
@@ -10,13 +11,14 @@ export const showConfig: ShowCommand = {
   access: 'stats',
   columns: columnsOf('key s, value s, default s, changeable s'),
   rows({ config }) {
-    const values = config().pooler as unknown as Record<string, unknown>
+    const { pooler, defaults } = config()
+    const held = (settings: object, name: string) => (settings as Record<string, unknown>)[name]
     return settingsIn('pooler')
       .map(([name, setting]): Value[] => [
         name,
-        shown(setting, values[name]),
-        String(setting.in.pooler?.default ?? ''),
-        setting.reloadable ? 'yes' : 'no',
+        shown(setting, held(pooler, name)),
+        shown(setting, held(defaults, name)),
+        isReloadable(setting, 'pooler') ? 'yes' : 'no',
       ])
       .sort(([one], [other]) => (String(one) < String(other) ? -1 : 1))
   },

@@ -220,6 +220,19 @@ describe('databases', () => {
     await place.stop()
   })
 
+  test('with a timezone of its own has it for replication clients, unless they ask for another', async () => {
+    const { host, port } = postgres
+    const place = await start({}, { app: { host, port, dbname: 'postgres', timezone: 'Asia/Tokyo' } })
+    for (const [asked, held] of [
+      [{}, 'Asia/Tokyo'],
+      [{ TimeZone: 'UTC' }, 'UTC'],
+    ] as const) {
+      const client = await replicate(place, 'database', { database: 'app', parameters: asked })
+      expect(await client.value('SHOW timezone')).toBe(held)
+      client.end()
+    }
+  })
+
   test('a disabled one takes no replication clients', async () => {
     const place = await start({}, { app: { host: postgres.host, port: postgres.port, dbname: 'postgres' } })
     place.control.disable('app')

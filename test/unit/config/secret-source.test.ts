@@ -104,7 +104,7 @@ test('files with secrets that everybody may read are named, once each', async ()
     pooler: { auth_file: await file('userlist', '', 0o604) },
     users: { a: { password_file: open }, b: { password_file: open }, c: { password: 'written' } },
   })
-  const warnings = await secretFileWarnings(config, await file('pooler.toml', '', 0o666))
+  const warnings = await secretFileWarnings(config, [await file('pooler.toml', '', 0o666)])
   expect(warnings).toEqual([
     expect.stringMatching(/^password_file .*open holds secrets .* \(mode 0644\); chmod 0600 it$/),
     expect.stringMatching(/^the configuration file .*pooler\.toml .*0666/),
@@ -117,7 +117,7 @@ test('files for the owner and the group, without secrets or missing cause no war
     pooler: { auth_file: join(folder, 'missing') },
     users: { a: { password_file: await file('group', 'x', 0o640) }, b: {} },
   })
-  expect(await secretFileWarnings(config, await file('pooler.toml', '', 0o644))).toEqual([])
+  expect(await secretFileWarnings(config, [await file('pooler.toml', '', 0o644)])).toEqual([])
 })
 
 describe('the source of secrets by auth_query', () => {
