@@ -46,6 +46,7 @@ export function prepareCommand(sql: string, access: Access, context: AdminContex
   return {
     columns: undefined,
     run: () => {
+      context.log.info({ command: action.name, argument }, 'command issued')
       const done = action.run(context, argument)
       const outcome: Outcome = { tag: action.name }
       return done instanceof Promise ? done.then(() => outcome) : outcome

@@ -70,6 +70,10 @@ const events: Readonly<Record<string, LogEvent>> = {
     text: ({ signal, again }) =>
       again ? `got ${signal} while shutting down, fast exit` : (signals[String(signal)] ?? `got ${signal}`),
   },
+  'command issued': {
+    text: ({ command, argument }) =>
+      argument === undefined ? `${command} command issued` : `${command} '${argument}' command issued`,
+  },
   'reload asked for': { text: () => 'got SIGHUP, re-reading config' },
   'pause asked for': { text: () => 'got SIGUSR1, pausing all activity' },
   'resume asked for': { text: () => 'got SIGUSR2, continuing from PAUSE' },

@@ -110,6 +110,8 @@ test.each<[LogRecord, string]>([
     'LOG got SIGTERM while shutting down, fast exit',
   ],
   [{ signal: 'SIGQUIT', again: false, msg: 'signal received' }, 'LOG got SIGQUIT, fast exit'],
+  [{ command: 'RELOAD', msg: 'command issued' }, 'LOG RELOAD command issued'],
+  [{ command: 'PAUSE', argument: 'app', msg: 'command issued' }, "LOG PAUSE 'app' command issued"],
   [{ signal: 'SIGHUP', msg: 'reload asked for' }, 'LOG got SIGHUP, re-reading config'],
   [{ signal: 'SIGUSR1', msg: 'pause asked for' }, 'LOG got SIGUSR1, pausing all activity'],
   [{ signal: 'SIGUSR2', msg: 'resume asked for' }, 'LOG got SIGUSR2, continuing from PAUSE'],
