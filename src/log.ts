@@ -181,6 +181,7 @@ class ConfigurableLogger {
   #write(json: string): void {
     const { log_format, listen_port } = this.#settings
     const line = log_format === 'json' ? json : this.#lines.format(JSON.parse(json), listen_port)
+    if (line === '') return
     this.#console?.write(line)
     this.#file?.write(line)
   }

@@ -15,15 +15,15 @@ export interface LogEvent {
   readonly switch?: keyof LogSettings & `log_${'connections' | 'disconnections' | 'pooler_errors'}`
   /** How important PgBouncer takes it, where that is another level than the one that it is logged with. */
   readonly level?: number
-  /** PgBouncer's text; undefined where PgBouncer says nothing, because another line says it. */
-  readonly text: ((record: LogRecord) => string) | undefined
+  /** PgBouncer's text; undefined, always or for this record, where another line says everything. */
+  readonly text: ((record: LogRecord) => string | undefined) | undefined
 }
 
 /** pino's numbers. */
 export const LevelNumber = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, fatal: 60 } as const
 
-const closing = ({ reason, ageSeconds }: LogRecord): string =>
-  `closing because: ${pgbouncerReason(String(reason))} (age=${ageSeconds}s)`
+const closing = ({ reason, ageSeconds, serverId }: LogRecord): string =>
+  `closing because: ${pgbouncerReason(String(reason), serverId !== undefined)} (age=${ageSeconds}s)`
 
 const signals: Readonly<Record<string, string>> = {
   SIGTERM: 'got SIGTERM, shutting down, waiting for all clients disconnect',
@@ -40,7 +40,11 @@ const events: Readonly<Record<string, LogEvent>> = {
   },
   'client connected': { switch: 'log_connections', text: undefined },
   'console opened': { switch: 'log_connections', text: undefined },
-  'login refused': { switch: 'log_pooler_errors', text: undefined },
+  'login refused': {
+    switch: 'log_pooler_errors',
+    // What the client is told is logged as such.
+    text: ({ why }) => (why === undefined ? undefined : `login refused: ${why}`),
+  },
   'error sent to client': {
     switch: 'log_pooler_errors',
     level: LevelNumber.warn,
@@ -90,10 +94,12 @@ export function logEvent(message: unknown): LogEvent | undefined {
 }
 
 /** Reasons that PgBouncer has other words for, by their beginning. */
-const reasons: readonly (readonly [string, string])[] = [
+const clientReasons: readonly (readonly [string, string])[] = [
   ['client closed the connection during login', 'client unexpected eof'],
   ['client closed the connection', 'client close request'],
   ['client connection was lost', 'client unexpected eof'],
+]
+const serverReasons: readonly (readonly [string, string])[] = [
   ['server_lifetime', 'server lifetime over'],
   ['server_idle_timeout', 'server idle timeout'],
   ['idle for server_idle_timeout', 'server idle timeout'],
@@ -108,6 +114,7 @@ const reasons: readonly (readonly [string, string])[] = [
   ['the server did not complete the login', 'connect timeout'],
 ]
 
-function pgbouncerReason(reason: string): string {
+function pgbouncerReason(reason: string, isServer: boolean): string {
+  const reasons = isServer ? serverReasons : clientReasons
   return reasons.find(([beginning]) => reason.startsWith(beginning))?.[1] ?? reason
 }

@@ -30,11 +30,12 @@ const notShown: ReadonlySet<string> = new Set([
 export class PgbouncerLine {
   readonly #time = new LocalTime()
 
-  /** `unixPort`: shown as the port of clients on the unix socket. The line ends with a newline. */
+  /** `unixPort`: shown as the port of clients on the unix socket. The line ends with a newline; empty for no line. */
   format(record: LogRecord, unixPort: number): string {
     const { level, time, pid, msg } = record
     const event = logEvent(msg)
     const text = event?.text === undefined ? textOf(record) : event.text(record)
+    if (text === undefined) return ''
     const tag = tagOf(event?.level ?? Number(level))
     return `${this.#time.text(new Date(String(time)))} [${pid}] ${tag} ${indented(prefix(record, unixPort) + text)}\n`
   }

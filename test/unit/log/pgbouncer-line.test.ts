@@ -110,6 +110,25 @@ test.each<[LogRecord, string]>([
     'LOG got SIGTERM while shutting down, fast exit',
   ],
   [{ signal: 'SIGQUIT', again: false, msg: 'signal received' }, 'LOG got SIGQUIT, fast exit'],
+  [
+    { ...client, level: 40, reason: 'no', why: 'there is no such user', msg: 'login refused' },
+    `WARNING ${CLIENT} login refused: there is no such user`,
+  ],
+  [
+    { ...client, reason: 'the server cannot be reached (E)', ageSeconds: 0, msg: 'client disconnected' },
+    `LOG ${CLIENT} closing because: the server cannot be reached (E) (age=0s)`,
+  ],
+  [
+    {
+      ...server,
+      ...client,
+      clientId: undefined,
+      reason: 'the server cannot be reached',
+      ageSeconds: 0,
+      msg: 'server login ended',
+    },
+    `LOG ${SERVER} closing because: connect failed (age=0s)`,
+  ],
   [{ command: 'RELOAD', msg: 'command issued' }, 'LOG RELOAD command issued'],
   [{ command: 'PAUSE', argument: 'app', msg: 'command issued' }, "LOG PAUSE 'app' command issued"],
   [{ signal: 'SIGHUP', msg: 'reload asked for' }, 'LOG got SIGHUP, re-reading config'],
@@ -118,6 +137,10 @@ test.each<[LogRecord, string]>([
   [{ msg: 'stats: 1 xacts/s, 2 queries/s' }, 'LOG stats: 1 xacts/s, 2 queries/s'],
 ])('%j', (record, line) => {
   expect(format(record)).toBe(`${HEAD} ${line}\n`)
+})
+
+test('a refused login whose reason the client is told has no line of its own', () => {
+  expect(format({ ...client, level: 40, reason: 'no', msg: 'login refused' })).toBe('')
 })
 
 describe('what PgBouncer has no words for', () => {
