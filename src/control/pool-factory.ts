@@ -9,7 +9,6 @@ import type { Logger } from '../log.ts'
 import type { ConnectionCounts } from '../net/connection-counts.ts'
 import type { ConnectionIds } from '../net/connection-ids.ts'
 import { DnsCache } from '../net/dns-cache.ts'
-import { endpointName } from '../net/endpoint-name.ts'
 import type { FlushQueue } from '../net/flush-queue.ts'
 import type { lookUpHost } from '../net/look-up-host.ts'
 import type { TlsDirectory } from '../net/tls-directory.ts'
@@ -126,12 +125,9 @@ export class PoolFactory {
         return openServer(opening, transport, queue, registry, signal).catch((error: unknown) => {
           const reason = error instanceof Error ? error.message : String(error)
           const ageSeconds = Math.floor((Date.now() - sinceMs) / 1000)
-          const identity = {
-            serverId: ids.next(),
-            server: endpointName(endpoint),
-            database,
-            user: target.user,
-          }
+          const server =
+            'path' in endpoint ? endpoint.path : `${endpoint.address ?? endpoint.host}:${endpoint.port}`
+          const identity = { serverId: ids.next(), server, database, user: target.user }
           log.debug({ ...identity, reason, ageSeconds }, 'server login ended')
           throw error
         })

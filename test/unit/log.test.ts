@@ -4,10 +4,12 @@ import { closeSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { pino } from 'pino'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { PoolerError, SqlState } from '../../src/errors.ts'
+import { createPooler } from '../../src/index.ts'
 import type { LogSettings } from '../../src/log/log-settings.ts'
-import { createLogger } from '../../src/log.ts'
+import { asRootLogger, createLogger } from '../../src/log.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'pooler-log-'))
 const descriptors: number[] = []
@@ -239,6 +241,28 @@ describe('a logfile', () => {
     )
     log.info('still told')
     expect(await written()).toHaveLength(1)
+  })
+})
+
+describe("a program's own logger", () => {
+  const own = () => pino({ level: 'warn' }, { write: () => {} })
+
+  test('keeps its level until the configured one changes', () => {
+    const log = own()
+    const root = asRootLogger(log, 'info')
+    root.configure(settings({}))
+    expect(log.level).toBe('warn')
+    root.configure(settings({ log_level: 'debug' }))
+    expect(log.level).toBe('debug')
+  })
+
+  test.each([{ logfile: '/tmp/x.log' }, { log_format: 'pgbouncer' }] as const)('refuses %j', (changes) => {
+    expect(() => asRootLogger(own(), 'info').configure(settings(changes))).toThrow('have no effect')
+  })
+
+  test('is the only one that createPooler uses', () => {
+    const configuration = { pooler: { log_format: 'pgbouncer' }, databases: { app: {} } } as const
+    expect(() => createPooler(configuration, { log: own() })).toThrow('log_format')
   })
 })
 
