@@ -7,7 +7,6 @@ import { text } from 'node:stream/consumers'
 import { pino } from 'pino'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { PoolerError, SqlState } from '../../src/errors.ts'
-import { createPooler } from '../../src/index.ts'
 import type { LogSettings } from '../../src/log/log-settings.ts'
 import { asRootLogger, createLogger } from '../../src/log.ts'
 
@@ -258,11 +257,6 @@ describe("a program's own logger", () => {
 
   test.each([{ logfile: '/tmp/x.log' }, { log_format: 'pgbouncer' }] as const)('refuses %j', (changes) => {
     expect(() => asRootLogger(own(), 'info').configure(settings(changes))).toThrow('have no effect')
-  })
-
-  test('is the only one that createPooler uses', () => {
-    const configuration = { pooler: { log_format: 'pgbouncer' }, databases: { app: {} } } as const
-    expect(() => createPooler(configuration, { log: own() })).toThrow('log_format')
   })
 })
 

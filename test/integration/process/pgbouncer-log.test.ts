@@ -2,8 +2,10 @@ import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from 'pg'
+import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { freePort } from '../../../src/embedded/free-port.ts'
+import { createPooler } from '../../../src/index.ts'
 import { eventually } from '../../support/eventually.ts'
 import { PoolerProcess } from '../../support/pooler-process.ts'
 import { sharedPostgres, startPostgres } from '../../support/postgres.ts'
@@ -248,4 +250,10 @@ test('a reload with a logfile that cannot be written to fails and changes nothin
   const { rows } = await console.query('SHOW CONFIG')
   expect(rows.find(({ key }) => key === 'max_client_conn')?.value).not.toBe('7')
   await console.end()
+})
+
+test('a pooler inside another program that brings its own logger refuses what it cannot do with that', () => {
+  const log = pino({ level: 'silent' })
+  const configuration = { pooler: { log_format: 'pgbouncer' }, databases: { app: {} } } as const
+  expect(() => createPooler(configuration, { log })).toThrow('log_format')
 })
