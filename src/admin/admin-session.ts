@@ -26,10 +26,8 @@ import {
 import type { AdminContext } from './admin-context.ts'
 import type { Access, Outcome } from './command.ts'
 import { COMPATIBLE_VERSION } from './compatible-version.ts'
+import { consoleError } from './parse-command.ts'
 import { type Prepared, prepareCommand } from './prepare-command.ts'
-
-/** A client cannot cancel what the console does; drivers want a key all the same. */
-const NO_KEY = Buffer.alloc(4)
 
 /**
  * AdminSession: one client of the admin console, in the simple and in the extended protocol. It owns the client's
@@ -43,8 +41,8 @@ export class AdminSession implements ClientHandler {
   readonly #statements = new Map<string, Prepared | null>()
   readonly #portals = new Map<string, Prepared | null>()
   #skipToSync = false
-  /** A command takes its time: what the client sends meanwhile waits. */
-  #busy = false
+  /** A command that takes its time: what the client sends meanwhile waits. */
+  #running: { readonly command: Prepared; readonly simple: boolean } | null = null
 
   constructor(
     client: ClientConnection,
@@ -73,7 +71,8 @@ export class AdminSession implements ClientHandler {
       is_superuser: 'on',
     }
     for (const [name, value] of Object.entries(values)) client.send(encodeParameterStatus(name, value))
-    client.send(encodeBackendKeyData(0, NO_KEY))
+    const { processId, secret } = this.#context.multiplexer.addCancelKey(this)
+    client.send(encodeBackendKeyData(processId, secret))
     client.send(READY_IDLE)
     client.resumeHeld()
   }
@@ -83,7 +82,7 @@ export class AdminSession implements ClientHandler {
       this.client.close('client close request')
       return Verdict.Drop
     }
-    if (this.#busy) return Verdict.Hold
+    if (this.#running !== null) return Verdict.Hold
     if (this.#skipToSync && type !== FrontendType.Sync) return Verdict.Drop
     const simple = type === FrontendType.Query
     try {
@@ -112,7 +111,26 @@ export class AdminSession implements ClientHandler {
   }
 
   onClientClosed(reason: string): void {
+    this.#context.multiplexer.removeCancelKey(this)
+    this.#abandon()
     this.#ended(reason)
+  }
+
+  /** ^C: what was begun is undone (PAUSE and SUSPEND are), as with PgBouncer, and the command answers 57014. */
+  cancel(): void {
+    const abandoned = this.#abandon()
+    if (abandoned === null) return
+    const error = consoleError('canceling statement due to user request', SqlState.QueryCanceled)
+    this.#failed(error, abandoned.simple)
+    this.client.resumeHeld()
+  }
+
+  /** Waits no longer for the command that is running. */
+  #abandon(): { readonly simple: boolean } | null {
+    const running = this.#running
+    this.#running = null
+    running?.command.undo?.()
+    return running
   }
 
   /** A simple query: one command. */
@@ -181,10 +199,12 @@ export class AdminSession implements ClientHandler {
       this.#answer(outcome, simple)
       return
     }
-    this.#busy = true
+    const running = { command: prepared, simple }
+    this.#running = running
     const done = (act: () => void): void => {
-      this.#busy = false
-      if (this.client.state === ClientState.Closed) return
+      // Canceled, or the client has gone.
+      if (this.#running !== running) return
+      this.#running = null
       act()
       this.client.resumeHeld()
     }

@@ -35,4 +35,6 @@ export interface ActionCommand {
   readonly usage: string
   /** Resolves with the tag. */
   run(context: AdminContext, argument: string | undefined): Promise<void> | void
+  /** Its client cancels it or leaves while it takes its time: undoes what has been begun. Without it, nothing is. */
+  undo?(context: AdminContext, argument: string | undefined): void
 }

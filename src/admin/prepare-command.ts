@@ -13,6 +13,8 @@ import { showHelp } from './show-help.ts'
 export interface Prepared {
   readonly columns: readonly Column[] | undefined
   run(): Outcome | Promise<Outcome>
+  /** Undoes what run() has begun and not ended. */
+  undo?(): void
 }
 
 const SET_IGNORED = encodeNotice({
@@ -51,6 +53,7 @@ export function prepareCommand(sql: string, access: Access, context: AdminContex
       const outcome: Outcome = { tag: action.name }
       return done instanceof Promise ? done.then(() => outcome) : outcome
     },
+    undo: () => action.undo?.(context, argument),
   }
 }
 

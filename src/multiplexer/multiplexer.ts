@@ -59,6 +59,12 @@ const MAX_CANCELS_IN_FLIGHT = 3
 /** The startup parameter, as PgBouncer logs it. */
 const REPLICATION = { none: 'no', physical: 'yes', logical: 'database' } as const
 
+/** A client of the admin console, for whoever sends its key in a CancelRequest. */
+export interface ConsoleClient {
+  readonly client: ClientConnection
+  cancel(): void
+}
+
 /**
  * Multiplexer: all clients of the process, from accept to their end. It owns the set of logins and sessions
  * and the cancel keys; each session does the rest.
@@ -87,7 +93,7 @@ export class Multiplexer implements SessionContext, ReplicationContext {
   suspended = false
   readonly #parts: MultiplexerParts
   #settings: MultiplexerSettings
-  readonly #cancelKeys = new CancelKeys<Session | ReplicationSession>()
+  readonly #cancelKeys = new CancelKeys<Session | ReplicationSession | ConsoleClient>()
   readonly #limits = new ClientLimits()
   readonly #loginContext: ClientLoginContext
   readonly #logins = new Set<ClientConnection>()
@@ -205,8 +211,13 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     for (const session of [...this.#replications]) if (matches(session)) session.fail(error)
   }
 
-  addCancelKey(session: Session | ReplicationSession): CancelKey {
+  addCancelKey(session: Session | ReplicationSession | ConsoleClient): CancelKey {
     return this.#cancelKeys.add(session, session.client.protocolMinor)
+  }
+
+  /** A client of the console has gone. */
+  removeCancelKey(console: ConsoleClient): void {
+    this.#cancelKeys.remove(console)
   }
 
   async cancelServer(session: Session | ReplicationSession, server: ServerConnection): Promise<void> {
@@ -277,8 +288,8 @@ export class Multiplexer implements SessionContext, ReplicationContext {
   async #cancel(processId: number, secret: Buffer): Promise<void> {
     const session = this.#cancelKeys.find(processId, secret)
     if (session === undefined) this.log.debug({ processId }, 'cancel request with an unknown key ignored')
-    else if (session instanceof ReplicationSession) await session.cancel()
-    else await this.#sessions.get(session)?.cancel()
+    else if (session instanceof Session) await this.#sessions.get(session)?.cancel()
+    else await session.cancel()
   }
 
   /** Throws PoolerError where nobody may log in: 57P01 at the end, 53300 above max_client_conn. */

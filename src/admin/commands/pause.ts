@@ -5,4 +5,5 @@ export const pause: ActionCommand = {
   name: 'PAUSE',
   usage: '[<db>]',
   run: ({ control }, database) => control.pause(notTheConsole('pause', database)),
+  undo: ({ control }, database) => control.resume(database),
 }

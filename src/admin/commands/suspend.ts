@@ -4,4 +4,5 @@ export const suspend: ActionCommand = {
   name: 'SUSPEND',
   usage: '',
   run: ({ control }) => control.suspend(),
+  undo: ({ control }) => control.resume(),
 }

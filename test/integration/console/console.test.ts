@@ -2,6 +2,7 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { actions, shows } from '../../../src/admin/command-list.ts'
 import { letters } from '../../support/backend-message.ts'
+import { eventually } from '../../support/eventually.ts'
 import * as frontend from '../../support/frontend-messages.ts'
 import { startPooler, type TestPooler } from '../../support/pooler.ts'
 import { sharedPostgres } from '../../support/postgres.ts'
@@ -224,6 +225,39 @@ describe('commands', () => {
     ['RELOAD', 'RELOAD failed, see logs for additional details'],
   ])('%s is refused with the words of PgBouncer', async (sql, message) => {
     await expect((await console()).query(sql)).rejects.toThrow(message)
+  })
+
+  test.each([
+    ['is canceled', (boss: RawClient) => boss.cancel()],
+    ['goes away', async (boss: RawClient) => boss.destroy()],
+  ])('a PAUSE that waits is undone when its client %s', async (_how, leave) => {
+    const app = await application()
+    await app.query('BEGIN')
+    const boss = await RawClient.connect({ ...pooler, database: 'pgbouncer', user: 'boss' })
+    clients.push(boss)
+    boss.send(frontend.query('PAUSE postgres'))
+    const other = await console()
+    const paused = async () =>
+      (await rows(other, 'SHOW DATABASES')).find(({ name }) => name === 'postgres')?.paused
+    await eventually('the pause', paused, (value) => value === 1)
+    await leave(boss)
+    await eventually('the end of the pause', paused, (value) => value === 0)
+    await app.query('COMMIT')
+    expect(letters(await app.query('SELECT 1'))).toBe('TDCZ')
+  })
+
+  test('a command that is canceled answers 57014, and the console goes on', async () => {
+    const app = await application()
+    await app.query('BEGIN')
+    const boss = await RawClient.connect({ ...pooler, database: 'pgbouncer', user: 'boss' })
+    clients.push(boss)
+    boss.send(frontend.query('RECONNECT postgres'), frontend.query('WAIT_CLOSE postgres'))
+    expect(letters(await boss.receiveUntil('Z'))).toBe('CZ')
+    await boss.cancel()
+    const [error] = await boss.receiveUntil('Z')
+    expect(error).toMatchObject({ code: '57014', text: 'canceling statement due to user request' })
+    expect(letters(await boss.query('SHOW VERSION'))).toBe('TDCZ')
+    await app.query('COMMIT')
   })
 
   test('a second PAUSE is refused', async () => {

@@ -122,7 +122,7 @@ test('whatever names, passwords and texts there are, they come through', async (
       )
     }),
     {
-      numRuns: 50,
+      numRuns: 25,
       examples: [
         [
           {
