@@ -38,6 +38,9 @@ const events: Readonly<Record<string, LogEvent>> = {
     text: ({ database, user, tls, replication }) =>
       `login attempt: db=${database} user=${user} tls=${tls} replication=${replication}`,
   },
+  'new database by the entry for *': {
+    text: ({ database }) => `registered new auto-database: db=${database}`,
+  },
   'client connected': { switch: 'log_connections', text: undefined },
   'console opened': { switch: 'log_connections', text: undefined },
   'login refused': {

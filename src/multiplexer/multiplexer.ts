@@ -258,6 +258,8 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     this.#logins.delete(client)
     client.leaveLogin()
     if (this.suspended) client.wire.pause(PauseReason.Suspended)
+    if (!config.databases.has(database.name) && !pools.stats.has(database.name))
+      log.info(client.identity, 'new database by the entry for *')
     const pool = pools.get(database.name, database.user ?? client.user)
     pool.stats.clientLogins += 1
     const { identity, replication } = client

@@ -60,6 +60,9 @@ ${settings}
 host = "${host}"
 port = ${server.port}
 dbname = "${database}"
+[databases."*"]
+host = "${host}"
+port = ${server.port}
 [databases.down]
 host = "127.0.0.1"
 port = 1
@@ -137,6 +140,7 @@ test('failed logins of clients and at servers, and missing databases, are logged
   await logged(/LOG C-0x[0-9a-f]+: app\/\S+ login attempt: db=app user=/)
   await logged(/LOG C-0x[0-9a-f]+: app\/\S+ closing because: .*authentication failed.* \(age=\d+s\)$/)
   await expect(clientOf(server, { database: 'nowhere' }).connect()).rejects.toThrow('does not exist')
+  await logged(/LOG C-0x[0-9a-f]+: nowhere\/\S+ registered new auto-database: db=nowhere$/)
   await logged(/WARNING C-0x[0-9a-f]+: nowhere\/\S+ pooler error: .*does not exist/)
   await expect(clientOf(server, { database: 'down' }).connect()).rejects.toThrow()
   await logged(/LOG S-0x[0-9a-f]+: down\/\S+@127\.0\.0\.1:1 closing because: connect failed \(age=\d+s\)$/)

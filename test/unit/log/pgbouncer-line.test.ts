@@ -129,6 +129,10 @@ test.each<[LogRecord, string]>([
     },
     `LOG ${SERVER} closing because: connect failed (age=0s)`,
   ],
+  [
+    { ...client, msg: 'new database by the entry for *' },
+    `LOG ${CLIENT} registered new auto-database: db=app`,
+  ],
   [{ command: 'RELOAD', msg: 'command issued' }, 'LOG RELOAD command issued'],
   [{ command: 'PAUSE', argument: 'app', msg: 'command issued' }, "LOG PAUSE 'app' command issued"],
   [{ signal: 'SIGHUP', msg: 'reload asked for' }, 'LOG got SIGHUP, re-reading config'],
