@@ -45,7 +45,7 @@ export class ConsoleSessions {
   }
 
   stop(error: PoolerError): void {
-    for (const { client } of [...this.#sessions]) client.fail(error)
+    for (const session of [...this.#sessions]) session.stop(error)
   }
 }
 

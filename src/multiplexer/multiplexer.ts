@@ -54,16 +54,16 @@ export interface MultiplexerParts extends MultiplexerSettings {
   readonly console?: (client: ClientConnection) => void
 }
 
+/** Somebody whose client may send a CancelRequest, and who knows what it means. */
+export interface Cancelable {
+  readonly client: ClientConnection
+  cancel(): Promise<void> | void
+}
+
 /** More CancelRequests than this for one server at a time are ignored: they all mean the same query. */
 const MAX_CANCELS_IN_FLIGHT = 3
 /** The startup parameter, as PgBouncer logs it. */
 const REPLICATION = { none: 'no', physical: 'yes', logical: 'database' } as const
-
-/** A client of the admin console, for whoever sends its key in a CancelRequest. */
-export interface ConsoleClient {
-  readonly client: ClientConnection
-  cancel(): void
-}
 
 /**
  * Multiplexer: all clients of the process, from accept to their end. It owns the set of logins and sessions
@@ -93,7 +93,7 @@ export class Multiplexer implements SessionContext, ReplicationContext {
   suspended = false
   readonly #parts: MultiplexerParts
   #settings: MultiplexerSettings
-  readonly #cancelKeys = new CancelKeys<Session | ReplicationSession | ConsoleClient>()
+  readonly #cancelKeys = new CancelKeys<Session | Cancelable>()
   readonly #limits = new ClientLimits()
   readonly #loginContext: ClientLoginContext
   readonly #logins = new Set<ClientConnection>()
@@ -211,13 +211,13 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     for (const session of [...this.#replications]) if (matches(session)) session.fail(error)
   }
 
-  addCancelKey(session: Session | ReplicationSession | ConsoleClient): CancelKey {
+  addCancelKey(session: Session | Cancelable): CancelKey {
     return this.#cancelKeys.add(session, session.client.protocolMinor)
   }
 
-  /** A client of the console has gone. */
-  removeCancelKey(console: ConsoleClient): void {
-    this.#cancelKeys.remove(console)
+  /** To be called at the end of whoever is no session of the multiplexer's own. */
+  removeCancelKey(session: Cancelable): void {
+    this.#cancelKeys.remove(session)
   }
 
   async cancelServer(session: Session | ReplicationSession, server: ServerConnection): Promise<void> {
