@@ -25,6 +25,8 @@ import { Pooler } from './pooler.ts'
 import { Service } from './process/service.ts'
 import { keepYoungGenerationSmall } from './process/small-young-generation.ts'
 import { becomeUser, warnOfRoot } from './process/unix-account.ts'
+import { runTop } from './top/run-top.ts'
+import { isUrl, targetOfConfig, targetOfUrl } from './top/top-target.ts'
 
 /**
  * The command `pooler`: parameters in, exit code out. Chooses between a configuration file and the embedded
@@ -51,6 +53,14 @@ async function main(parameters: readonly string[]): Promise<number> {
   }
   if (line.command === 'import') {
     process.stdout.write(await importToml(line.configFile))
+    return 0
+  }
+  if (line.command === 'top') {
+    const { target = DEFAULT_CONFIG_FILE, once } = line
+    const console = isUrl(target)
+      ? targetOfUrl(target, process.env)
+      : targetOfConfig((await loadConfig(target)).config, process.env)
+    await runTop(console, once, process.stdin, process.stdout)
     return 0
   }
   const configFile = line.configFile ?? configFileOfFolder(line)
