@@ -40,6 +40,15 @@ describe('parseCommandLine', () => {
       expect(parseCommandLine([option])).toEqual({ command: 'version' })
   })
 
+  test('top takes a URL or a file, and --once', () => {
+    expect(parseCommandLine(['top'])).toEqual({ command: 'top', target: undefined, once: false })
+    expect(parseCommandLine(['top', '--once', 'a.toml'])).toEqual({
+      command: 'top',
+      target: 'a.toml',
+      once: true,
+    })
+  })
+
   test('import takes a file', () => {
     expect(parseCommandLine(['import', 'a.ini'])).toEqual({ command: 'import', configFile: 'a.ini' })
     expect(parseCommandLine(['./import'])).toMatchObject({ command: 'start', configFile: './import' })
@@ -55,6 +64,9 @@ describe('parseCommandLine', () => {
     [['import'], /^"pooler import" takes one configuration file of PgBouncer and nothing else$/],
     [['import', 'a', 'b'], /^"pooler import" takes one/],
     [['import', 'a', '-v'], /^"pooler import" takes one/],
+    [['top', 'a', 'b'], /^"pooler top" takes --once, and the URL of a console or one/],
+    [['top', '--port', '1'], /^"pooler top" takes --once/],
+    [['--once', 'a.toml'], /^--once is for "pooler top"$/],
     [['--frobnicate'], /^Unknown option '--frobnicate'; "pooler --help" lists the options$/],
     [['-x'], /^Unknown option '-x'; /],
     [['--port'], /'--port <value>' argument missing; /],
