@@ -19,7 +19,7 @@ const MAX_CLIENTS = 2000
 const BUN = 'bun'
 /** Short, but long enough for Node to have compiled what is hot. */
 const WARM_UP_SECONDS = 2
-const WARM_UP = ['select-simple-50', 'select-prepared-50']
+const WARM_UP = ['select-simple-50', 'select-prepared-50', 'churn-10']
 
 async function main(options: BenchOptions): Promise<void> {
   const workloads = chosen(options.only)

@@ -28,8 +28,12 @@ import type { Access, Outcome } from './command.ts'
 import { COMPATIBLE_VERSION } from './compatible-version.ts'
 import { type Prepared, prepareCommand } from './prepare-command.ts'
 
-/** A client cannot cancel what the console does; drivers want a key all the same. */
-const NO_KEY = Buffer.alloc(4)
+interface Running {
+  readonly prepared: Prepared
+  readonly simple: boolean
+  /** Ends it with what is to be answered; does nothing when it has ended already. */
+  readonly done: (act: () => void) => void
+}
 
 /**
  * AdminSession: one client of the admin console, in the simple and in the extended protocol. It owns the client's
@@ -43,8 +47,8 @@ export class AdminSession implements ClientHandler {
   readonly #statements = new Map<string, Prepared | null>()
   readonly #portals = new Map<string, Prepared | null>()
   #skipToSync = false
-  /** A command takes its time: what the client sends meanwhile waits. */
-  #busy = false
+  /** A command that takes its time: what the client sends meanwhile waits. */
+  #running: Running | null = null
 
   constructor(
     client: ClientConnection,
@@ -73,7 +77,8 @@ export class AdminSession implements ClientHandler {
       is_superuser: 'on',
     }
     for (const [name, value] of Object.entries(values)) client.send(encodeParameterStatus(name, value))
-    client.send(encodeBackendKeyData(0, NO_KEY))
+    const { processId, secret } = this.#context.multiplexer.addCancelKey(this)
+    client.send(encodeBackendKeyData(processId, secret))
     client.send(READY_IDLE)
     client.resumeHeld()
   }
@@ -83,7 +88,7 @@ export class AdminSession implements ClientHandler {
       this.client.close('client close request')
       return Verdict.Drop
     }
-    if (this.#busy) return Verdict.Hold
+    if (this.#running !== null) return Verdict.Hold
     if (this.#skipToSync && type !== FrontendType.Sync) return Verdict.Drop
     const simple = type === FrontendType.Query
     try {
@@ -112,7 +117,23 @@ export class AdminSession implements ClientHandler {
   }
 
   onClientClosed(reason: string): void {
+    this.#context.multiplexer.removeCancelKey(this)
+    this.#running?.prepared.interrupt?.()
     this.#ended(reason)
+  }
+
+  /** Ctrl-C: the command under way is given up, if it can be. */
+  cancel(): void {
+    const running = this.#running
+    if (running === null || running.prepared.interrupt === undefined) return
+    running.done(() => this.#failed(canceled(), running.simple))
+    running.prepared.interrupt()
+  }
+
+  /** The pooler ends: what a command waits for stays as it is. */
+  stop(error: PoolerError): void {
+    this.#running = null
+    this.client.fail(error)
   }
 
   /** A simple query: one command. */
@@ -181,13 +202,15 @@ export class AdminSession implements ClientHandler {
       this.#answer(outcome, simple)
       return
     }
-    this.#busy = true
     const done = (act: () => void): void => {
-      this.#busy = false
+      if (this.#running !== running) return
+      this.#running = null
       if (this.client.state === ClientState.Closed) return
       act()
       this.client.resumeHeld()
     }
+    const running: Running = { prepared, simple, done }
+    this.#running = running
     outcome.then(
       (answer) => done(() => this.#answer(answer, simple)),
       (error: unknown) => done(() => this.#failed(error, simple)),
@@ -233,6 +256,10 @@ function asError({ sqlState, message, detail, hint }: PoolerError): PoolerError 
     ...(detail === undefined ? {} : { detail }),
     ...(hint === undefined ? {} : { hint }),
   })
+}
+
+function canceled(): PoolerError {
+  return new PoolerError(SqlState.QueryCanceled, 'canceling statement due to user request')
 }
 
 function tooLong(): PoolerError {

@@ -13,6 +13,8 @@ import { showHelp } from './show-help.ts'
 export interface Prepared {
   readonly columns: readonly Column[] | undefined
   run(): Outcome | Promise<Outcome>
+  /** Takes back what run() waits for; undefined where it cannot be given up. */
+  readonly interrupt?: () => void
 }
 
 const SET_IGNORED = encodeNotice({
@@ -45,7 +47,9 @@ export function prepareCommand(sql: string, access: Access, context: AdminContex
   needAdmin()
   return {
     columns: undefined,
+    ...(action.interrupt && { interrupt: () => action.interrupt?.(context, argument) }),
     run: () => {
+      context.log.info({ command: action.name, argument }, 'command issued')
       const done = action.run(context, argument)
       const outcome: Outcome = { tag: action.name }
       return done instanceof Promise ? done.then(() => outcome) : outcome

@@ -234,6 +234,82 @@ describe('commands', () => {
   })
 })
 
+describe('a client that gives up', () => {
+  async function rawConsole(): Promise<RawClient> {
+    const { host, port } = pooler
+    const client = await RawClient.connect({ host, port, user: 'boss', database: 'pgbouncer' })
+    clients.push(client)
+    return client
+  }
+
+  const states = async (client: pg.Client) =>
+    Object.fromEntries((await rows(client, 'SHOW STATE')).map(({ key, value }) => [key, value]))
+
+  const isPaused = async (client: pg.Client) =>
+    (await rows(client, 'SHOW DATABASES')).find(({ name }) => name === 'postgres')?.paused
+
+  test.each([
+    ['PAUSE', 'PAUSE postgres'],
+    ['PAUSE of everything', 'PAUSE'],
+  ])('by a cancel resumes what its %s has paused, and may go on', async (_name, sql) => {
+    const app = await application()
+    await app.query('BEGIN')
+    const watcher = await console()
+    const raw = await rawConsole()
+    raw.send(frontend.query(sql))
+    await expect.poll(() => isPaused(watcher)).toBe(1)
+    await raw.cancel()
+    const answer = await raw.receiveUntil('Z')
+    expect(letters(answer)).toBe('EZ')
+    expect(answer[0]?.body.toString()).toContain('57014')
+    expect(await isPaused(watcher)).toBe(0)
+    expect(await states(watcher)).toMatchObject({ active: 'yes', paused: 'no' })
+    expect(letters(await raw.query('SHOW VERSION'))).toBe('TDCZ')
+    await app.query('COMMIT')
+    expect(await app.value('SELECT 1')).toBe('1')
+  })
+
+  test.each(['destroy', 'end', 'reset'] as const)(
+    'by leaving (%s) resumes what it has paused',
+    async (how) => {
+      const app = await application()
+      await app.query('BEGIN')
+      const watcher = await console()
+      const raw = await rawConsole()
+      raw.send(frontend.query('PAUSE postgres'))
+      await expect.poll(() => isPaused(watcher)).toBe(1)
+      raw[how]()
+      await expect.poll(() => isPaused(watcher)).toBe(0)
+      await app.query('COMMIT')
+    },
+  )
+
+  test('WAIT_CLOSE is given up by a cancel, and RECONNECT stays done', async () => {
+    const app = await application()
+    await app.query('BEGIN')
+    const watcher = await console()
+    await watcher.query('RECONNECT postgres')
+    const raw = await rawConsole()
+    raw.send(frontend.query('WAIT_CLOSE postgres'))
+    raw.send(frontend.query('SHOW VERSION'))
+    await raw.cancel()
+    expect(letters(await raw.receiveUntil('Z'))).toBe('EZ')
+    expect(letters(await raw.receiveUntil('Z'))).toBe('TDCZ')
+    expect(await rows(watcher, 'SHOW SERVERS')).toContainEqual(expect.objectContaining({ close_needed: 1 }))
+    await app.query('COMMIT')
+  })
+
+  test('a PAUSE that is done stays when its client leaves or cancels', async () => {
+    const watcher = await console()
+    const raw = await rawConsole()
+    expect(letters(await raw.query('PAUSE postgres'))).toBe('CZ')
+    await raw.cancel()
+    raw.destroy()
+    expect(await isPaused(watcher)).toBe(1)
+    await watcher.query('RESUME postgres')
+  })
+})
+
 describe('byte by byte', () => {
   async function raw(): Promise<RawClient> {
     const client = await RawClient.connect({
