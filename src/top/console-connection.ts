@@ -1,7 +1,7 @@
 import { parseSecret } from '../auth/user-secret.ts'
 import { PoolerError, SqlState } from '../errors.ts'
+import { createTransport } from '../net/create-transport.ts'
 import { FlushQueue } from '../net/flush-queue.ts'
-import { NodeTransport } from '../net/node-transport.ts'
 import { StatementRegistry } from '../prepared/statement-registry.ts'
 import { readErrorFields } from '../protocol/error-response.ts'
 import { encodeQuery } from '../protocol/extended-query.ts'
@@ -57,7 +57,7 @@ export class ConsoleConnection implements ServerHandler {
     }
     const { signal } = new AbortController()
     return new ConsoleConnection(
-      await openServer(target, new NodeTransport(queue), queue, new StatementRegistry(), signal),
+      await openServer(target, createTransport(queue), queue, new StatementRegistry(), signal),
     )
   }
 
