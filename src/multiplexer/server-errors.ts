@@ -1,6 +1,6 @@
 import { PoolerError, SqlState } from '../errors.ts'
-import type { ClientStatement } from '../prepared/client-statements.ts'
 import { type ErrorFields, readErrorFields } from '../protocol/error-response.ts'
+import { SYNC } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { BackendType, HEADER_BYTES } from '../protocol/message-type.ts'
 import { Effect, endsBatch, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
@@ -41,26 +41,32 @@ export function errorResponse(
   // What the oldest entry says is needed after the entries are gone.
   const { effect, statement, name, isInjected } = head
   if (effect === Effect.Use && statement !== null) noteOutdated(session, server, statement, fields)
+  const promoted = effect === Effect.Use && name === null
   const syncSent = tracker.discardToSync((entry) => undo(session, server, entry))
   // A Parse that fails destroys the unnamed statement all the same.
   if (head.changesUnnamed && !isInjected && session.unnamed === head.unnamedBefore) session.unnamed = null
-  if (!syncSent) {
+  if (promoted && !syncSent && canRepeatPromoted(session, server, fields)) {
+    server.send(SYNC)
+    tracker.push(Reply.Sync, ReplyAction.Skip)
+  } else if (!syncSent) {
     // Whatever was sent behind the failed message, a Query too, is skipped: the batch is still open.
     tracker.batchOpen = true
     if (session.phase === SessionPhase.Leaving) sendSync(server)
     else session.skipToSync = true
   }
-  if (effect === Effect.Use && canRepeat(session, server, fields)) {
+  const repeats = promoted ? canRepeatPromoted(session, server, fields) : canRepeat(session, server, fields)
+  if (effect === Effect.Use && repeats && tracker.length === 1) {
     const sync = tracker.at(0)
     sync.action = ReplyAction.Skip
     sync.effect = Effect.Repeat
     session.repeating = true
     return Verdict.Drop
   }
-  if (name !== null && end - start === total && fields.message?.includes(name.statement.name)) {
+  const known = name?.statement ?? statement
+  if (known !== null && end - start === total && fields.message?.includes(known.name)) {
     session.recorder.stop()
     server.framer.flushRun(start)
-    session.client.send(withClientName(buffer.subarray(start, end), name))
+    session.client.send(withClientName(buffer.subarray(start, end), known.name, name?.name ?? ''))
     return Verdict.Drop
   }
   // An injected Parse fails in place of the Bind or Describe that needed it.
@@ -142,11 +148,21 @@ function canRepeat(session: Session, server: ServerConnection, fields: ErrorFiel
   return fields.sqlState === SqlState.InvalidSqlStatementName
 }
 
+/**
+ * A batch with an unnamed statement that was carried out by a prepared one is repeated with its own Parse. The
+ * client may still be sending it: what it has sent is repeated, and it goes on from there.
+ */
+function canRepeatPromoted(session: Session, server: ServerConnection, fields: ErrorFields): boolean {
+  const { recorder, phase } = session
+  if (!recorder.guards || phase !== SessionPhase.Active || server.tracker.length > 1) return false
+  return isOutdatedPlan(fields) || fields.sqlState === SqlState.InvalidSqlStatementName
+}
+
 /** The error text names the statement as the server knows it; the client knows it by another name. */
-function withClientName(message: Buffer, name: ClientStatement): Buffer {
+function withClientName(message: Buffer, serverName: string, clientName: string): Buffer {
   const text = message.toString('latin1', HEADER_BYTES)
   const renamed = Buffer.from(
-    text.replace(`"${name.statement.name}"`, () => `"${name.name}"`),
+    text.replace(`"${serverName}"`, () => `"${clientName}"`),
     'latin1',
   )
   const header = Buffer.alloc(HEADER_BYTES)

@@ -1,12 +1,20 @@
 import { UnnamedStatement } from '../prepared/unnamed-statement.ts'
-import { encodeCloseStatement, encodeParse } from '../protocol/extended-query.ts'
+import { encodeCloseStatement, encodeParse, endOfName } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
 import { type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
+import { parsePromoted, promotes } from './promoted-messages.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import type { Session } from './session.ts'
-import { deallocatedName, head, StatementKind, setsParameters, statementKind } from './statement-text.ts'
+import {
+  createsSomething,
+  deallocatedName,
+  head,
+  StatementKind,
+  setsParameters,
+  statementKind,
+} from './statement-text.ts'
 
 /**
  * The unnamed statement. It lives on one server; when a later batch meets another, it is parsed there again.
@@ -33,6 +41,10 @@ export function parseUnnamed(
 ): Verdict {
   const { statements } = session
   const textStart = start + HEADER_BYTES + 1
+  const looksUp = promotes(session, server)
+  const known = looksUp ? knownUnnamed(session, buffer, start, textStart, end) : null
+  session.unnamedDescribed = false
+  if (known !== null && parsePromoted(session, server, known, end - start)) return Verdict.Drop
   const kind = statementKind(buffer, textStart, end)
   if (kind === StatementKind.DeallocateName && statements !== null) {
     const name = statements.get(deallocatedName(head(buffer, textStart, end)) ?? '')
@@ -44,9 +56,51 @@ export function parseUnnamed(
   }
   if (setsParameters(buffer, textStart, end)) server.residue |= Residue.Settings
   const discards = kind === StatementKind.Discard || kind === StatementKind.DeallocateName
-  const unnamed = new UnnamedStatement(buffer.subarray(start, end), discards)
-  changeUnnamed(session, server, server.tracker.push(Reply.Parse, ReplyAction.Forward), unnamed)
+  let unnamed = known
+  if (unnamed === null) {
+    unnamed = new UnnamedStatement(buffer.subarray(start, end), discards)
+    if (looksUp && kind === StatementKind.Other) {
+      lookUp(session, unnamed, buffer, textStart, end)
+      if (parsePromoted(session, server, unnamed, end - start)) return Verdict.Drop
+    }
+  }
+  if (createsSomething(buffer, textStart, end)) session.schemaChanged = true
+  // In a batch that is repeated the client may have the answer already.
+  const action = session.parseAnswered ? ReplyAction.Skip : ReplyAction.Forward
+  session.parseAnswered = false
+  changeUnnamed(session, server, server.tracker.push(Reply.Parse, action), unnamed)
   return Verdict.Forward
+}
+
+/** The client's unnamed statement if this Parse repeats it; null for any other. Its second sight promotes it. */
+function knownUnnamed(
+  session: Session,
+  buffer: Buffer,
+  start: number,
+  textStart: number,
+  end: number,
+): UnnamedStatement | null {
+  const { unnamed } = session
+  if (unnamed === null || !unnamed.isSame(buffer, start, end, session.client.parameters.meaning)) return null
+  if (unnamed.promoted === null || unnamed.promoted.retired) {
+    if (unnamed.refused) return null
+    lookUp(session, unnamed, buffer, textStart, end)
+    unnamed.refused = unnamed.promoted === null
+  }
+  return unnamed.promoted === null ? null : unnamed
+}
+
+function lookUp(
+  session: Session,
+  unnamed: UnnamedStatement,
+  buffer: Buffer,
+  textStart: number,
+  end: number,
+): void {
+  if (endOfName(buffer, textStart, end) === -1) return
+  const { meaning } = session.client.parameters
+  unnamed.meaning = meaning
+  unnamed.promoted = session.context.registry.promoted.find(buffer, textStart, end, meaning)
 }
 
 /**

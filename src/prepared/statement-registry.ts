@@ -1,6 +1,7 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import { encodeParse } from '../protocol/extended-query.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
+import { PromotedStatements } from './promoted-statements.ts'
 
 /**
  * StatementRegistry: every named statement of every client, once per (query text, parameter types,
@@ -54,6 +55,8 @@ export class Statement {
 
 export class StatementRegistry {
   readonly #statements = new Map<string, Statement>()
+  /** Those that stand for unnamed statements. */
+  readonly promoted = new PromotedStatements(this)
   #lastId = 0
   /** Statements that servers gave up for others, since the start. */
   evictions = 0

@@ -20,6 +20,7 @@ import { RawClient, type RawClientOptions } from './raw-client.ts'
 export interface Setup {
   readonly poolSize: number
   readonly maxPrepared: number
+  readonly prepareUnnamed: boolean
   readonly mode: 'transaction' | 'session'
 }
 
@@ -87,6 +88,7 @@ export class Scene {
       pooler: {
         default_pool_size: setup.poolSize,
         max_prepared_statements: setup.maxPrepared,
+        prepare_unnamed: setup.prepareUnnamed,
         pool_mode: setup.mode,
       },
     })
