@@ -8,6 +8,7 @@ import { READY_IDLE } from '../protocol/responses.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
+import { changeUnnamed } from './change-unnamed.ts'
 import { leave } from './departure.ts'
 import { leaseServer } from './leasing.ts'
 import { hold, mustWait } from './server-preparation.ts'
@@ -21,8 +22,6 @@ import {
   setsParameters,
   statementKind,
 } from './statement-text.ts'
-
-import { changeUnnamed } from './unnamed-messages.ts'
 
 /**
  * What becomes of one message of a client: forwarded, rewritten, held until there is a server, answered

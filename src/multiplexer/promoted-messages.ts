@@ -1,13 +1,13 @@
-import type { Statement } from '../prepared/statement-registry.ts'
+import type { Statement } from '../prepared/statement.ts'
 import type { UnnamedStatement } from '../prepared/unnamed-statement.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
+import { changeUnnamed } from './change-unnamed.ts'
 import { ensureOnServer, sendParse, startRecording } from './server-preparation.ts'
 import type { Session } from './session.ts'
 import { emitSynthesised } from './settle.ts'
-import { changeUnnamed } from './unnamed-messages.ts'
 
 /**
  * prepare_unnamed: unnamed statements whose text has been seen before, carried out by one that is prepared on

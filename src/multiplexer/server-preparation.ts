@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert'
 import type { ClientStatement } from '../prepared/client-statements.ts'
 import type { ServerStatement } from '../prepared/server-statements.ts'
-import type { Statement } from '../prepared/statement-registry.ts'
+import type { Statement } from '../prepared/statement.ts'
 import { encodeCloseStatement, FLUSH } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'

@@ -2,8 +2,9 @@ import { UnnamedStatement } from '../prepared/unnamed-statement.ts'
 import { encodeCloseStatement, encodeParse, endOfName } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
-import { type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
+import { Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
+import { changeUnnamed } from './change-unnamed.ts'
 import { parsePromoted, promotes } from './promoted-messages.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import type { Session } from './session.ts'
@@ -124,21 +125,6 @@ export function ensureUnnamed(session: Session, server: ServerConnection): boole
   server.send(CLOSE_UNNAMED)
   tracker.push(Reply.Close, ReplyAction.Skip)
   return true
-}
-
-/** Notes that the message of `entry` makes `after` the client's unnamed statement, if the server gets to it. */
-export function changeUnnamed(
-  session: Session,
-  server: ServerConnection,
-  entry: OwedReply,
-  after: UnnamedStatement | null,
-): void {
-  entry.changesUnnamed = true
-  entry.unnamedBefore = session.unnamed
-  entry.unnamedAfter = after
-  session.unnamed = after
-  session.unnamedBatch = entry.batch
-  server.unnamedOwner = after === null ? null : session
 }
 
 function sendUnnamed(

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { PoolerError } from '../errors.ts'
 import { isPlannable } from './plannable-text.ts'
-import type { Statement, StatementRegistry } from './statement-registry.ts'
+import type { Statement } from './statement.ts'
 
 /** Longer texts are parsed by the server each time; also what one fingerprint costs to compute. */
 const MAX_TEXT_BYTES = 8 * 1024
@@ -9,6 +9,12 @@ const MAX_STATEMENTS = 2000
 const MAX_TOTAL_BYTES = 8 * 1024 * 1024
 /** Texts seen once. A client that writes its values into its texts pushes out these and nothing else. */
 const MAX_FINGERPRINTS = 20_000
+
+/** What a StatementRegistry does for this. */
+interface StatementSource {
+  acquire(text: Buffer, environment: string): Statement
+  releaseName(statement: Statement): void
+}
 
 /** A registry statement that stands for the unnamed statements of its text. */
 export class PromotedStatement {
@@ -30,7 +36,7 @@ export class PromotedStatement {
  * with what it has not, because only the latter may be parsed anew whenever tables change.
  */
 export class PromotedStatements {
-  readonly #registry: StatementRegistry
+  readonly #registry: StatementSource
   readonly #promoted: LRUCache<string, PromotedStatement>
   readonly #seen = new LRUCache<number, true>({ max: MAX_FINGERPRINTS })
   /** Raised with every change of the schema that passes the pooler. */
@@ -40,7 +46,7 @@ export class PromotedStatements {
   reuses = 0
   evictions = 0
 
-  constructor(registry: StatementRegistry) {
+  constructor(registry: StatementSource) {
     this.#registry = registry
     this.#promoted = new LRUCache({
       max: MAX_STATEMENTS,

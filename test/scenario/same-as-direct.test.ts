@@ -204,7 +204,9 @@ const play: fc.Arbitrary<Play> = fc.record({
   prepareUnnamed: fc.boolean(),
 })
 
-test('every client gets the replies that a server of its own would have given', async () => {
+const timeout = process.env.POOLER_FUZZ_RUNS === undefined ? 10_000 : 24 * 3_600_000
+
+test('every client gets the replies that a server of its own would have given', { timeout }, async () => {
   await fc.assert(
     fc.asyncProperty(play, async (one) => {
       const expected = one.conversations.map((batches) => direct([...batches, ...END]))
