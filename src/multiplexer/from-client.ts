@@ -13,6 +13,7 @@ import { leave } from './departure.ts'
 import { leaseServer } from './leasing.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import { type Session, SessionPhase } from './session.ts'
+import { emitSynthesised } from './settle.ts'
 import { bind, close, describe, parse, parseKnown } from './statement-messages.ts'
 import {
   createsSomething,
@@ -76,7 +77,9 @@ function handle(
     case FrontendType.Sync:
       return sync(session)
     case FrontendType.Flush:
-      return session.server === null ? Verdict.Drop : Verdict.Forward
+      if (session.server === null) return Verdict.Drop
+      emitSynthesised(session, session.server)
+      return Verdict.Forward
     case FrontendType.CopyDone:
     case FrontendType.CopyFail:
       return endCopy(session)

@@ -29,6 +29,11 @@ export function fromServer(
   start: number,
   end: number,
 ): Verdict {
+  if (server.tracker.nextIsSynthesised && type !== BackendType.ErrorResponse) {
+    // ParseComplete of a promoted statement (promoted-messages.ts).
+    server.framer.flushRun(start)
+    emitSynthesised(session, server)
+  }
   switch (type) {
     case BackendType.ParseComplete:
       return reply(session, server, Reply.Parse, type, start, end)

@@ -7,7 +7,6 @@ import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { changeUnnamed } from './change-unnamed.ts'
 import { ensureOnServer, sendParse, startRecording } from './server-preparation.ts'
 import type { Session } from './session.ts'
-import { emitSynthesised } from './settle.ts'
 
 /**
  * prepare_unnamed: unnamed statements whose text has been seen before, carried out by one that is prepared on
@@ -37,8 +36,8 @@ export function parsePromoted(
   if (statements === null || statements.isUnsettled(statement, tracker.batch)) return false
   if (statements.find(statement)?.epoch === statement.epoch) {
     book.reuses += 1
+    // Answered with the first reply behind it: an error there belongs to this Parse, maybe.
     changeUnnamed(session, server, tracker.push(Reply.Parse, ReplyAction.Synthesise), unnamed)
-    emitSynthesised(session, server)
   } else {
     changeUnnamed(session, server, sendParse(server, statement, ReplyAction.Forward, null), unnamed)
   }

@@ -7,7 +7,7 @@ import { Effect, endsBatch, type OwedReply, Reply, ReplyAction } from '../server
 import type { ServerConnection } from '../server/server-connection.ts'
 import { sendSync } from './departure.ts'
 import { type Session, SessionPhase } from './session.ts'
-import { undo } from './settle.ts'
+import { emitSynthesised, undo } from './settle.ts'
 
 /**
  * ErrorResponse of a leased server. In the extended protocol the server now skips everything up to the
@@ -23,17 +23,23 @@ export function errorResponse(
   end: number,
 ): Verdict {
   const { tracker } = server
-  const { head } = tracker
   const fields = readErrorFields(buffer, start + HEADER_BYTES, end)
   session.pool.metrics?.errors.note(fields.sqlState ?? '')
   const fatal = fields.severity === 'FATAL' || fields.severity === 'PANIC'
+  const repeatsPromoted = !fatal && canRepeatPromoted(session, server, fields)
+  if (!repeatsPromoted && tracker.nextIsSynthesised) {
+    server.framer.flushRun(start)
+    emitSynthesised(session, server)
+  }
   if (fatal) {
     // Nothing more will come, whatever is owed.
     server.usable = false
     tracker.clear((entry) => undo(session, server, entry))
     return forward(session, true)
   }
+  const { head } = tracker
   if (head === null) return forward(session, false)
+  if (repeatsPromoted) return repeatPromoted(session, server, fields)
   if (tracker.copyIn) endCopy(server)
   if (isInjectedQuery(head)) return injectedFailed(session, server, head, fields)
   if (endsBatch(head.reply)) return forward(session, false)
@@ -41,32 +47,27 @@ export function errorResponse(
   // What the oldest entry says is needed after the entries are gone.
   const { effect, statement, name, isInjected } = head
   if (effect === Effect.Use && statement !== null) noteOutdated(session, server, statement, fields)
-  const promoted = effect === Effect.Use && name === null
   const syncSent = tracker.discardToSync((entry) => undo(session, server, entry))
   // A Parse that fails destroys the unnamed statement all the same.
   if (head.changesUnnamed && !isInjected && session.unnamed === head.unnamedBefore) session.unnamed = null
-  if (promoted && !syncSent && canRepeatPromoted(session, server, fields)) {
-    server.send(SYNC)
-    tracker.push(Reply.Sync, ReplyAction.Skip)
-  } else if (!syncSent) {
+  if (!syncSent) {
     // Whatever was sent behind the failed message, a Query too, is skipped: the batch is still open.
     tracker.batchOpen = true
     if (session.phase === SessionPhase.Leaving) sendSync(server)
     else session.skipToSync = true
   }
-  const repeats = promoted ? canRepeatPromoted(session, server, fields) : canRepeat(session, server, fields)
-  if (effect === Effect.Use && repeats && tracker.length === 1) {
+  if (effect === Effect.Use && canRepeat(session, server, fields)) {
     const sync = tracker.at(0)
     sync.action = ReplyAction.Skip
     sync.effect = Effect.Repeat
     session.repeating = true
     return Verdict.Drop
   }
-  const known = name?.statement ?? statement
-  if (known !== null && end - start === total && fields.message?.includes(known.name)) {
+  const named = name?.statement ?? statement
+  if (named !== null && end - start === total && fields.message?.includes(named.name)) {
     session.recorder.stop()
     server.framer.flushRun(start)
-    session.client.send(withClientName(buffer.subarray(start, end), known.name, name?.name ?? ''))
+    session.client.send(withClientName(buffer.subarray(start, end), named.name, name?.name ?? ''))
     return Verdict.Drop
   }
   // An injected Parse fails in place of the Bind or Describe that needed it.
@@ -148,14 +149,37 @@ function canRepeat(session: Session, server: ServerConnection, fields: ErrorFiel
   return fields.sqlState === SqlState.InvalidSqlStatementName
 }
 
+/** Cancels, timeouts, deadlocks, want of resources: not what a statement says, and not to be gone through twice. */
+const NOT_OF_THE_STATEMENT = /^(25|40|53|55|57|58|XX)/
+
 /**
- * A batch with an unnamed statement that was carried out by a prepared one is repeated with its own Parse. The
- * client may still be sending it: what it has sent is repeated, and it goes on from there.
+ * The first reply to a batch whose unnamed statement is carried out by a prepared one is an error of Bind or
+ * Describe: the plan does not fit the tables any more, or the text does not, or the error would come without
+ * it, too. With the client's own Parse the batch has the very answer of PostgreSQL, at its place.
  */
 function canRepeatPromoted(session: Session, server: ServerConnection, fields: ErrorFields): boolean {
   const { recorder, phase } = session
-  if (!recorder.guards || phase !== SessionPhase.Active || server.tracker.length > 1) return false
-  return isOutdatedPlan(fields) || fields.sqlState === SqlState.InvalidSqlStatementName
+  const { tracker } = server
+  if (!recorder.guards || phase !== SessionPhase.Active || tracker.length === 0) return false
+  const entry = tracker.nextIsSynthesised && tracker.length > 1 ? tracker.at(1) : tracker.at(0)
+  if (entry.effect !== Effect.Use || entry.name !== null) return false
+  return !NOT_OF_THE_STATEMENT.test(fields.sqlState ?? 'XX')
+}
+
+/** The client may still be sending the batch: what it has sent is repeated, and it goes on from there. */
+function repeatPromoted(session: Session, server: ServerConnection, fields: ErrorFields): Verdict {
+  const { tracker } = server
+  const { statement } = tracker.nextIsSynthesised ? tracker.at(1) : tracker.at(0)
+  if (statement !== null) noteOutdated(session, server, statement, fields)
+  if (!tracker.discardToSync((entry) => undo(session, server, entry))) {
+    server.send(SYNC)
+    tracker.push(Reply.Sync, ReplyAction.Skip)
+  }
+  const sync = tracker.at(0)
+  sync.action = ReplyAction.Skip
+  sync.effect = Effect.Repeat
+  session.repeating = true
+  return Verdict.Drop
 }
 
 /** The error text names the statement as the server knows it; the client knows it by another name. */

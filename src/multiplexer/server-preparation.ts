@@ -8,6 +8,7 @@ import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import type { Session } from './session.ts'
+import { emitSynthesised } from './settle.ts'
 
 /**
  * Getting a registry statement onto a server ahead of the message that needs it, and waiting where an
@@ -17,6 +18,7 @@ import type { Session } from './session.ts'
 /** Keeps the message until the server has answered what it depends on. */
 export function hold(session: Session, server: ServerConnection): Verdict {
   session.heldForReply = true
+  emitSynthesised(session, server)
   // Inside a batch PostgreSQL keeps its replies back until it is asked for them.
   if (server.tracker.batchOpen) server.send(FLUSH)
   return Verdict.Hold

@@ -6,15 +6,7 @@ import {
   parseComplete,
   readyForQuery,
 } from '../support/backend-messages.ts'
-import {
-  bind,
-  describeMessage,
-  execute,
-  flush,
-  parse,
-  query,
-  sync,
-} from '../support/frontend-messages.ts'
+import { bind, describeMessage, execute, flush, parse, query, sync } from '../support/frontend-messages.ts'
 import { Scenario } from '../support/scenario.ts'
 import type { ScenarioClient, ScenarioServer } from '../support/scenario-peers.ts'
 import { closeComplete, described, outdatedPlan, ran } from '../support/scenario-replies.ts'
@@ -135,12 +127,38 @@ test('once described, a Bind in the next batch gets the statement of the client 
   expect(server.take()).toEqual(RAW)
 })
 
-test('an error does not show the name on the server', async () => {
+test('an error of Bind is that of a batch with the own Parse of the client', async () => {
   const { alice, server } = await setUp()
   alice.send(once())
   server.take()
-  server.send(errorResponse('08P01', 'prepared statement "pooler_1" requires 1'), readyForQuery())
-  expect(alice.take()).toEqual(['1', 'E(08P01 prepared statement "" requires 1)', 'Z(I)'])
+  server.send(errorResponse('42P01', 'relation "t" does not exist'), readyForQuery())
+  expect(server.take()).toEqual(RAW)
+  expect(alice.letters()).toBe('')
+  server.send(errorResponse('42P01', 'relation "t" does not exist'), readyForQuery())
+  expect(alice.letters()).toBe('EZ')
+})
+
+test('a cancel is not gone through twice', async () => {
+  const { alice, server } = await setUp()
+  alice.send(once())
+  server.take()
+  server.send(errorResponse('57014', 'canceling statement'), readyForQuery())
+  expect(alice.letters()).toBe('1EZ')
+  expect(server.take()).toEqual([])
+})
+
+test('its ParseComplete does not wait longer than until a Flush', async () => {
+  const { alice, server } = await setUp()
+  alice.send(parse('', TEXT))
+  expect(alice.letters()).toBe('')
+  alice.send(flush())
+  expect(alice.letters()).toBe('1')
+  server.take()
+  // The batch can no longer be repeated as if nothing had been answered.
+  alice.send(bind(), execute(), sync())
+  expect(server.take()).toEqual(RAW)
+  server.send(parseComplete(), ran('1'), readyForQuery())
+  expect(alice.letters()).toBe('2DCZ')
 })
 
 test('a Parse that fails is answered at its place, and leaves nothing behind', async () => {

@@ -5,6 +5,7 @@ import { written } from './differential-conversation.ts'
 import { Player, playAll, type Record } from './differential-player.ts'
 import { RESET, SCHEMA } from './differential-vocabulary.ts'
 import { eventually } from './eventually.ts'
+import * as f from './frontend-messages.ts'
 import type { TestPooler } from './pooler.ts'
 import { startPooler } from './pooler.ts'
 import type { TestDatabase } from './postgres.ts'
@@ -103,6 +104,7 @@ export class Scene {
     const pooler = await this.startPooler(play.setup)
     const problems: string[] = []
     try {
+      if (play.setup.prepareUnnamed) for (const one of play.conversations) await this.#introduce(pooler, one)
       const players = await Promise.all(
         play.conversations.map((one, index) =>
           Player.connect(this.through(pooler, one), deadlineMs, references[index] as Record),
@@ -187,6 +189,21 @@ export class Scene {
   }
 
   /** How a client of the pooler logs in. */
+  /** Has the pooler seen the unnamed statements of a conversation twice, so that it prepares them. */
+  async #introduce(pooler: TestPooler, conversation: Conversation): Promise<void> {
+    const client = await RawClient.connect(this.through(pooler, conversation))
+    const sync = f.sync()
+    for (const { segments } of conversation.turns)
+      for (const { messages } of segments)
+        for (const { label, bytes } of messages) {
+          if (!label.startsWith('Parse "" "')) continue
+          await client.roundTrip(bytes, sync)
+          await client.query('')
+          await client.roundTrip(bytes, sync)
+        }
+    client.end()
+  }
+
   through(pooler: TestPooler, conversation: Conversation | null): RawClientOptions {
     const { host, port } = pooler
     const { user, database } = this.#database
