@@ -113,6 +113,14 @@ export function ensureUnnamed(session: Session, server: ServerConnection): boole
   const { unnamed } = session
   const { tracker } = server
   if (unnamed !== null) {
+    // Its Parse was sent in an earlier batch, which may skip it.
+    const { head } = tracker
+    if (
+      tracker.hasEarlierBatch &&
+      session.unnamedBatch !== tracker.batch &&
+      session.unnamedBatch >= (head?.batch ?? 0)
+    )
+      return false
     if (server.unnamedOwner === session) return true
     if (unnamed.parse !== null) {
       sendUnnamed(session, server, unnamed, ReplyAction.Skip)

@@ -59,6 +59,9 @@ export class Scene {
   readonly #admin: RawClient
   #clean = ''
 
+  /** Unnamed Parse messages that were answered without a server, in all plays. */
+  unnamedReuses = 0
+
   private constructor(database: TestDatabase, admin: RawClient) {
     this.#database = database
     this.#admin = admin
@@ -128,6 +131,7 @@ export class Scene {
     } catch (error) {
       problems.push(String(error))
     }
+    this.unnamedReuses += pooler.stats.unnamedReuses
     await pooler.stop().catch((error: unknown) => problems.push(`stop: ${error}`))
     if (problems.length === 0 && pooler.stats.statements !== 0) {
       problems.push(`${pooler.stats.statements} statements are left in the registry`)

@@ -57,6 +57,7 @@ async function same(plays: fc.Arbitrary<Play>): Promise<void> {
     written: writtenPlay,
   })
   expect(count).toBeGreaterThan(0)
+  expect(scene.unnamedReuses, 'Parse messages saved by prepare_unnamed').toBeGreaterThan(0)
 }
 
 describe('random conversations have the answers of PostgreSQL', () => {
