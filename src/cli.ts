@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { existsSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { COMPATIBLE_VERSION } from './admin/compatible-version.ts'
 import { readStartupFiles } from './client/startup-files.ts'
 import type { CommandLine } from './command-line.ts'
 import { parseCommandLine, UsageError, usage } from './command-line.ts'
@@ -24,6 +25,8 @@ import { Pooler } from './pooler.ts'
 import { Service } from './process/service.ts'
 import { keepYoungGenerationSmall } from './process/small-young-generation.ts'
 import { becomeUser, warnOfRoot } from './process/unix-account.ts'
+import { runTop } from './top/run-top.ts'
+import { isUrl, targetOfConfig, targetOfUrl } from './top/top-target.ts'
 
 /**
  * The command `pooler`: parameters in, exit code out. Chooses between a configuration file and the embedded
@@ -50,6 +53,14 @@ async function main(parameters: readonly string[]): Promise<number> {
   }
   if (line.command === 'import') {
     process.stdout.write(await importToml(line.configFile))
+    return 0
+  }
+  if (line.command === 'top') {
+    const { target = DEFAULT_CONFIG_FILE, once } = line
+    const console = isUrl(target)
+      ? targetOfUrl(target, process.env)
+      : targetOfConfig((await loadConfig(target)).config, process.env)
+    await runTop(console, once, process.stdin, process.stdout)
     return 0
   }
   const configFile = line.configFile ?? configFileOfFolder(line)
@@ -93,10 +104,13 @@ async function startConfigured(
   line: StartCommand,
 ): Promise<number> {
   const { config } = loaded
-  const level = line.quiet ? 'silent' : line.verbose ? 'debug' : config.pooler.log_level
-  const { log, flush } = createLogger({ level })
+  const { quiet, verbose } = line
+  const logger = createLogger({ level: config.pooler.log_level, quiet, verbose })
+  const { log, flush } = logger
   const user = line.user ?? config.pooler.user
   if (user !== undefined) await becomeUser(user)
+  // The logfile is this user's.
+  logger.configure(config.pooler)
   const told = new Set<string>()
   /** Once each, however often the file is read again. */
   const tell = (lines: readonly string[]): void => {
@@ -115,10 +129,12 @@ async function startConfigured(
   warnOfRoot(log)
   tell(loaded.notices)
   const service = await Service.enter(config, openFileLimit(), log)
-  const pooler = new Pooler(config, log, source)
+  const pooler = new Pooler(config, logger, source)
   const signals = new ControlSignals(pooler, service, log)
   try {
     await pooler.start()
+    const tls = `OpenSSL ${process.versions.openssl}`
+    log.info({ pgbouncer: COMPATIBLE_VERSION, version, node: process.version, tls }, 'process up')
     const { host, port } = pooler.address
     service.ready(`accepting clients on ${host}, port ${port}`)
     await signals.ended
@@ -160,12 +176,14 @@ async function startInFrontOf(
 ): Promise<number> {
   const logFile = join(postgres.folder, 'pooler.log')
   const { log, flush } = createLogger(
-    line.verbose ? { level: 'debug' } : { level: 'info', fd: openSync(logFile, 'a', 0o600) },
+    line.verbose > 0
+      ? { level: 'info', verbose: line.verbose }
+      : { level: 'info', fd: openSync(logFile, 'a', 0o600) },
   )
   const pooler = new Pooler(embeddedConfig(postgres, port), log)
   try {
     await pooler.start()
-    announce(postgres, port, line.verbose ? 'standard output' : logFile)
+    announce(postgres, port, line.verbose > 0 ? 'standard output' : logFile)
     const reason = await Promise.race([
       signals.first.then(() => 'signal' as const),
       postgres.exited.then(() => 'PostgreSQL ended' as const),

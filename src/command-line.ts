@@ -14,15 +14,22 @@ export type CommandLine =
       readonly configFile: string
     }
   | {
+      readonly command: 'top'
+      /** URL of a console, or path of a configuration file, if one was named. */
+      readonly target: string | undefined
+      /** One picture, and the end. */
+      readonly once: boolean
+    }
+  | {
       readonly command: 'start' | 'check'
       /** Path of the configuration file, if one was named. */
       readonly configFile: string | undefined
       /** Port of the pooler and data folder, for a start with the embedded PostgreSQL. */
       readonly port: number | undefined
       readonly dataFolder: string | undefined
-      /** Log level "debug" instead of the configured one. */
-      readonly verbose: boolean
-      /** Nothing is logged to standard output. */
+      /** How often -v was given: more is logged than configured, as the setting verbose says. */
+      readonly verbose: number
+      /** Nothing is logged to standard output or standard error, only to the logfile. */
       readonly quiet: boolean
       /** The account of the machine to become, instead of the configured one. */
       readonly user: string | undefined
@@ -35,19 +42,23 @@ export class UsageError extends Error {
 
 export const usage = `Usage: pooler [options] [pooler.toml | pgbouncer.ini]
        pooler import pgbouncer.ini
+       pooler top [--once] [postgres://user@host:port/pgbouncer | pooler.toml | pgbouncer.ini]
 
 Starts the PostgreSQL connection pooler with this configuration file. Without one, ./pooler.toml is used if it
 exists; if not, or with --port or --data, the pooler starts in front of a PostgreSQL of its own.
 "pooler import" prints the pooler.toml that means the same as a configuration of PgBouncer.
+"pooler top" shows pools, rates, waiters and errors of a running pooler, each second, through its console; the
+password is in PGPASSWORD or in the URL.
 
 Options:
       --check      validate the configuration file and the files that it names (rules, users, passwords,
                    certificates), print every problem, and exit with 0 or 1
+      --once       with top: print one picture and exit
       --port N     without a configuration file: the port of the pooler on 127.0.0.1 (default 6432)
       --data DIR   without a configuration file: where PostgreSQL keeps its data (default ./.pooler)
   -u, --user NAME  started as root: become this user before anything is opened
-  -q, --quiet      log nothing to standard output
-  -v, --verbose    log everything (log level "debug")
+  -q, --quiet      log to the logfile only, if there is one
+  -v, --verbose    log more (log level "debug"); twice: still more ("trace")
   -V, --version    print the version and exit
   -h, --help       print this text and exit
 `
@@ -57,8 +68,9 @@ const OPTIONS = {
   port: { type: 'string' },
   data: { type: 'string' },
   user: { type: 'string', short: 'u' },
+  once: { type: 'boolean' },
   quiet: { type: 'boolean', short: 'q' },
-  verbose: { type: 'boolean', short: 'v' },
+  verbose: { type: 'boolean', short: 'v', multiple: true },
   version: { type: 'boolean', short: 'V' },
   help: { type: 'boolean', short: 'h' },
   daemon: { type: 'boolean', short: 'd' },
@@ -87,6 +99,8 @@ export function parseCommandLine(parameters: readonly string[]): CommandLine {
   if (values.version) return { command: 'version' }
   for (const name of ['daemon', 'reboot'] as const) if (values[name]) throw new UsageError(REFUSED[name])
   if (positionals[0] === 'import') return importOf(positionals.slice(1), Object.keys(values))
+  if (positionals[0] === 'top') return topOf(positionals.slice(1), Object.keys(values))
+  if (values.once) throw new UsageError('--once is for "pooler top"')
   const [configFile, ...more] = positionals
   if (more.length > 0) {
     throw new UsageError(
@@ -106,7 +120,7 @@ export function parseCommandLine(parameters: readonly string[]): CommandLine {
     configFile,
     port: values.port === undefined ? undefined : portNumber(values.port),
     dataFolder: values.data,
-    verbose: values.verbose ?? false,
+    verbose: values.verbose?.length ?? 0,
     quiet: values.quiet ?? false,
     user: values.user,
   }
@@ -117,6 +131,14 @@ function importOf([configFile, ...more]: readonly string[], options: readonly st
     throw new UsageError('"pooler import" takes one configuration file of PgBouncer and nothing else')
   }
   return { command: 'import', configFile }
+}
+
+function topOf([target, ...more]: readonly string[], options: readonly string[]): CommandLine {
+  const once = options.includes('once')
+  if (more.length > 0 || options.length > (once ? 1 : 0)) {
+    throw new UsageError('"pooler top" takes --once, and the URL of a console or one configuration file')
+  }
+  return { command: 'top', target, once }
 }
 
 function parse(parameters: readonly string[]) {

@@ -19,7 +19,7 @@ import { Suspension } from './control/suspension.ts'
 import { PoolerError, SqlState } from './errors.ts'
 import type { HttpListener } from './http/http-listener.ts'
 import { openHttp } from './http/open-http.ts'
-import type { Logger } from './log.ts'
+import { asRootLogger, type Logger, type RootLogger } from './log.ts'
 import { type PoolerStats, poolerStats } from './metrics/pooler-stats.ts'
 import { StatsBook } from './metrics/stats-book.ts'
 import { Multiplexer } from './multiplexer/multiplexer.ts'
@@ -64,6 +64,7 @@ export interface ConfigSource {
 export class Pooler implements PoolerControl {
   #config: Config
   readonly #source: ConfigSource | undefined
+  readonly #rootLogger: RootLogger
   readonly #log: Logger
   readonly #queue = new FlushQueue()
   readonly #transport = new NodeTransport(this.#queue)
@@ -84,9 +85,11 @@ export class Pooler implements PoolerControl {
   #stopped: Promise<void> | null = null
 
   /** `lookup` is for tests. */
-  constructor(config: Config, log: Logger, source?: ConfigSource, lookup = lookUpHost) {
+  constructor(config: Config, logger: Logger | RootLogger, source?: ConfigSource, lookup = lookUpHost) {
     this.#config = config
     this.#source = source
+    this.#rootLogger = asRootLogger(logger, config.pooler.log_level)
+    const { log } = this.#rootLogger
     this.#log = log
     const { http_listen, metrics_max_pools } = config.pooler
     this.#instruments = http_listen === undefined ? null : new Instruments(metrics_max_pools)
@@ -175,7 +178,9 @@ export class Pooler implements PoolerControl {
     this.#janitor.add((nowMs) => this.#sources.tick(nowMs))
     this.#janitor.add(() => this.#factory.followHosts(this.#pools))
     this.#janitor.add((nowMs) => this.#pools.tick(nowMs))
-    this.#janitor.add((nowMs) => this.#logStats(stats, nowMs))
+    this.#janitor.add((nowMs) => {
+      if (stats.tick(nowMs) && this.#config.pooler.log_stats) this.#log.info(stats.line)
+    })
     openMinimum(this.#config, this.#pools)
     this.#janitor.start()
   }
@@ -292,6 +297,8 @@ export class Pooler implements PoolerControl {
   #apply(config: Config, files: StartupFiles): void {
     const { multiplexer, tls } = this.#started
     const before = this.#config
+    // First, because this alone can fail.
+    this.#rootLogger.configure(config.pooler)
     this.#config = config
     this.#sources.load(config, files.userlist)
     this.#setThrottle()
@@ -299,7 +306,6 @@ export class Pooler implements PoolerControl {
     multiplexer.configure({ config, credentials: this.#sources.credentials, policy: files.policy })
     reloadPools(this.#pools, before, config)
     openMinimum(this.#config, this.#pools)
-    if (before.pooler.log_level !== config.pooler.log_level) this.#log.level = config.pooler.log_level
   }
 
   #openHttp(multiplexer: Multiplexer, stats: StatsBook): Promise<HttpListener | null> {
@@ -328,10 +334,6 @@ export class Pooler implements PoolerControl {
       },
       this.#log,
     )
-  }
-
-  #logStats(stats: StatsBook, nowMs: number): void {
-    if (stats.tick(nowMs) && this.#config.pooler.log_stats) this.#log.info(stats.line)
   }
 
   async #warn(): Promise<void> {

@@ -26,8 +26,14 @@ import {
 import type { AdminContext } from './admin-context.ts'
 import type { Access, Outcome } from './command.ts'
 import { COMPATIBLE_VERSION } from './compatible-version.ts'
-import { consoleError } from './parse-command.ts'
 import { type Prepared, prepareCommand } from './prepare-command.ts'
+
+interface Running {
+  readonly prepared: Prepared
+  readonly simple: boolean
+  /** Ends it with what is to be answered; does nothing when it has ended already. */
+  readonly done: (act: () => void) => void
+}
 
 /**
  * AdminSession: one client of the admin console, in the simple and in the extended protocol. It owns the client's
@@ -42,7 +48,7 @@ export class AdminSession implements ClientHandler {
   readonly #portals = new Map<string, Prepared | null>()
   #skipToSync = false
   /** A command that takes its time: what the client sends meanwhile waits. */
-  #running: { readonly command: Prepared; readonly simple: boolean } | null = null
+  #running: Running | null = null
 
   constructor(
     client: ClientConnection,
@@ -112,25 +118,22 @@ export class AdminSession implements ClientHandler {
 
   onClientClosed(reason: string): void {
     this.#context.multiplexer.removeCancelKey(this)
-    this.#abandon()
+    this.#running?.prepared.interrupt?.()
     this.#ended(reason)
   }
 
-  /** ^C: what was begun is undone (PAUSE and SUSPEND are), as with PgBouncer, and the command answers 57014. */
+  /** Ctrl-C: the command under way is given up, if it can be. */
   cancel(): void {
-    const abandoned = this.#abandon()
-    if (abandoned === null) return
-    const error = consoleError('canceling statement due to user request', SqlState.QueryCanceled)
-    this.#failed(error, abandoned.simple)
-    this.client.resumeHeld()
+    const running = this.#running
+    if (running === null || running.prepared.interrupt === undefined) return
+    running.done(() => this.#failed(canceled(), running.simple))
+    running.prepared.interrupt()
   }
 
-  /** Waits no longer for the command that is running. */
-  #abandon(): { readonly simple: boolean } | null {
-    const running = this.#running
+  /** The pooler ends: what a command waits for stays as it is. */
+  stop(error: PoolerError): void {
     this.#running = null
-    running?.command.undo?.()
-    return running
+    this.client.fail(error)
   }
 
   /** A simple query: one command. */
@@ -199,15 +202,15 @@ export class AdminSession implements ClientHandler {
       this.#answer(outcome, simple)
       return
     }
-    const running = { command: prepared, simple }
-    this.#running = running
     const done = (act: () => void): void => {
-      // Canceled, or the client has gone.
       if (this.#running !== running) return
       this.#running = null
+      if (this.client.state === ClientState.Closed) return
       act()
       this.client.resumeHeld()
     }
+    const running: Running = { prepared, simple, done }
+    this.#running = running
     outcome.then(
       (answer) => done(() => this.#answer(answer, simple)),
       (error: unknown) => done(() => this.#failed(error, simple)),
@@ -253,6 +256,10 @@ function asError({ sqlState, message, detail, hint }: PoolerError): PoolerError 
     ...(detail === undefined ? {} : { detail }),
     ...(hint === undefined ? {} : { hint }),
   })
+}
+
+function canceled(): PoolerError {
+  return new PoolerError(SqlState.QueryCanceled, 'canceling statement due to user request')
 }
 
 function tooLong(): PoolerError {

@@ -35,6 +35,9 @@ export interface ActionCommand {
   readonly usage: string
   /** Resolves with the tag. */
   run(context: AdminContext, argument: string | undefined): Promise<void> | void
-  /** Its client cancels it or leaves while it takes its time: undoes what has been begun. Without it, nothing is. */
-  undo?(context: AdminContext, argument: string | undefined): void
+  /**
+   * Takes it back when the client cancels or leaves before it is done. A command without this is carried to its end,
+   * whatever becomes of the client.
+   */
+  interrupt?(context: AdminContext, argument: string | undefined): void
 }

@@ -36,15 +36,16 @@ export class ConsoleSessions {
     client.leaveLogin(CONSOLE_MESSAGES)
     const session = new AdminSession(client, access, this.#context, (reason) => {
       this.#sessions.delete(session)
-      this.#log.info({ client: client.wire.peer, user: client.user, reason }, 'console closed')
+      const { identity, ageSeconds } = client
+      this.#log.info({ ...identity, reason, ageSeconds }, 'console closed')
     })
     this.#sessions.add(session)
-    this.#log.info({ client: client.wire.peer, user: client.user, access }, 'console opened')
+    this.#log.info({ ...client.identity, access }, 'console opened')
     session.start()
   }
 
   stop(error: PoolerError): void {
-    for (const { client } of [...this.#sessions]) client.fail(error)
+    for (const session of [...this.#sessions]) session.stop(error)
   }
 }
 

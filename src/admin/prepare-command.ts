@@ -13,8 +13,8 @@ import { showHelp } from './show-help.ts'
 export interface Prepared {
   readonly columns: readonly Column[] | undefined
   run(): Outcome | Promise<Outcome>
-  /** Undoes what run() has begun and not ended. */
-  undo?(): void
+  /** Takes back what run() waits for; undefined where it cannot be given up. */
+  readonly interrupt?: () => void
 }
 
 const SET_IGNORED = encodeNotice({
@@ -47,12 +47,13 @@ export function prepareCommand(sql: string, access: Access, context: AdminContex
   needAdmin()
   return {
     columns: undefined,
+    ...(action.interrupt && { interrupt: () => action.interrupt?.(context, argument) }),
     run: () => {
+      context.log.info({ command: action.name, argument }, 'command issued')
       const done = action.run(context, argument)
       const outcome: Outcome = { tag: action.name }
       return done instanceof Promise ? done.then(() => outcome) : outcome
     },
-    undo: () => action.undo?.(context, argument),
   }
 }
 

@@ -72,7 +72,7 @@ export class ClientConnection implements WireOwner, MessageHandler {
   /** The SQLSTATE of all errors of the pooler's own, where error_codes wants one for all. */
   errorCode: string | undefined = undefined
   /** Told every error that the client is ended with. */
-  noteError: (error: PoolerError) => void = () => {}
+  noteError: (error: PoolerError, client: ClientConnection) => void = () => {}
   /** How it is encrypted, for logs and SHOW CLIENTS; null where it is not. */
   tls: TlsSession | null = null
 
@@ -89,6 +89,16 @@ export class ClientConnection implements WireOwner, MessageHandler {
     if (counts !== null) counts.clients.opened += 1
     this.framer = this.#createFramer(LOGIN_MESSAGES)
     this.wire = new Wire(connection, queue, this)
+  }
+
+  /** Who it is, for logs. */
+  get identity(): { clientId: number; client: string; database: string; user: string } {
+    return { clientId: this.id, client: this.wire.peer, database: this.database, user: this.user }
+  }
+
+  /** For how long it has been there. */
+  get ageSeconds(): number {
+    return Math.floor((Date.now() - this.acceptedMs) / 1000)
   }
 
   get encrypted(): boolean {
@@ -158,7 +168,7 @@ export class ClientConnection implements WireOwner, MessageHandler {
     this.#counts?.clients.closed.note(clientCloseClass(reason, error))
     this.framer.stop()
     if (error !== undefined) {
-      this.noteError(error)
+      this.noteError(error, this)
       this.send(encodePoolerError(error, this.errorCode))
     }
     this.wire.close()

@@ -18,6 +18,8 @@ export interface ClientLoginContext {
   readonly tls?: { readonly clients: ClientTls | null }
   /** Throws a PoolerError while nobody may log in: more clients than max_client_conn, this one included; shutdown. */
   checkRoom(): void
+  /** The client has said who it wants to be, which is to be proved. */
+  attempted(client: ClientConnection): void
   /** Delivers a CancelRequest that came instead of a login; resolves when that is done, never rejects. */
   cancel(processId: number, secret: Buffer): Promise<void>
   /** The client is refused, for a reason that it may not be told in full. */

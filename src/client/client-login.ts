@@ -205,6 +205,7 @@ export class ClientLogin implements ClientHandler, StartupHandler {
     if (message.minor > PROTOCOL_MINOR || message.protocolOptions.length > 0) {
       client.send(encodeNegotiateProtocolVersion(client.protocolMinor, message.protocolOptions))
     }
+    this.#context.attempted(client)
     // Whoever looks after the pooler gets in when it is full, too.
     if (!isConsole(client.database)) this.#context.checkRoom()
     assert(this.#pending !== null, 'a connection that is one too many says nothing more')

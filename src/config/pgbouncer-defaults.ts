@@ -17,5 +17,6 @@ export const pgbouncerDefaults: Readonly<Record<string, PgbouncerDefault>> = {
   unix_socket_dir: { value: '/tmp', why: 'a pooler.toml opens no door that it does not name' },
   max_client_conn: { value: 100, why: 'an idle client costs little' },
   pool_mode: { value: 'session', why: 'transaction pooling is why most people want a pooler' },
+  log_format: { value: 'pgbouncer', why: 'JSON is what most collectors of logs take apart by themselves' },
   shutdown_timeout: { value: 0, why: 'PgBouncer waits for clients without limit' },
 }

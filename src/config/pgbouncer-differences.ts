@@ -75,7 +75,16 @@ const BEHAVIOUR: readonly (readonly [string, string, string])[] = [
   ],
   ['started as root', 'refused, unless `user` or `-u` is given', 'a warning; `user` and `-u` work the same'],
   ['`-d`, `-R`', 'a daemon; takes over the sockets of the process before', 'refused: use a service manager'],
-  ['`-q`', 'nothing to standard error, `logfile` and syslog go on', 'no log at all, as there is only one'],
+  [
+    'lines of the log',
+    'each with its text',
+    'the same for what both do, else texts of its own; `log_format = json` for JSON',
+  ],
+  [
+    'a `logfile` that cannot be opened at a reload',
+    'ends the process',
+    'an error, and the one before goes on',
+  ],
 ]
 
 /** Without a newline at the end. */

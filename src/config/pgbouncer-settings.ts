@@ -20,8 +20,7 @@ export interface PgbouncerSetting {
   readonly refused?: true
 }
 
-const STANDARD_OUTPUT = 'the log goes to standard output, for the service manager or a redirection to keep'
-const OWN_LOG = 'the log is JSON lines, and log_level says how much of it there is'
+const OF_SYSLOG = 'it is about syslog, which is not written to'
 const OS_KEEPALIVE = 'Node.js leaves this to the operating system; keepalive itself is always on'
 const OS_DNS =
   'names are looked up as the operating system does it; dns_max_ttl says how long an answer is kept'
@@ -71,14 +70,18 @@ export const pgbouncerSettings: Readonly<Record<string, PgbouncerSetting>> = {
   resolv_conf: setting('pooler', 'text', '', OS_DNS),
   job_name: setting('pooler', 'text', 'pgbouncer', 'it names a service of Windows'),
   service_name: setting('pooler', 'text', 'pgbouncer', 'it names a service of Windows'),
-  log_connections: setting('pooler', 'integer', '1', OWN_LOG),
-  log_disconnections: setting('pooler', 'integer', '1', OWN_LOG),
-  log_pooler_errors: setting('pooler', 'integer', '1', OWN_LOG),
-  verbose: setting('pooler', 'integer', '0', OWN_LOG),
-  logfile: setting('pooler', 'text', '', STANDARD_OUTPUT),
-  syslog: setting('pooler', 'integer', '0', STANDARD_OUTPUT),
-  syslog_facility: setting('pooler', 'text', 'daemon', STANDARD_OUTPUT),
-  syslog_ident: setting('pooler', 'text', 'pgbouncer', STANDARD_OUTPUT),
+  syslog: {
+    ...setting(
+      'pooler',
+      'integer',
+      '0',
+      'Node.js cannot write to the socket of syslog; let the journal of systemd keep what goes to standard error, pipe ' +
+        'that into the program logger, or set logfile',
+    ),
+    refused: true,
+  },
+  syslog_facility: setting('pooler', 'text', 'daemon', OF_SYSLOG),
+  syslog_ident: setting('pooler', 'text', 'pgbouncer', OF_SYSLOG),
   login_notify_message: setting('pooler', 'text', '', 'this version sends no notice after a login'),
   max_packet_size: setting(
     'pooler',

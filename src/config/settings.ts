@@ -8,6 +8,7 @@ import { authQuerySettings } from './auth-query-settings.ts'
 import { authSettings } from './auth-settings.ts'
 import { clientSettings } from './client-settings.ts'
 import { httpSettings } from './http-settings.ts'
+import { logSettings } from './log-settings.ts'
 import { parameterSettings } from './parameter-settings.ts'
 import { poolSettings } from './pool-settings.ts'
 import { processSettings } from './process-settings.ts'
@@ -31,12 +32,7 @@ export const settings = {
   ...timeoutSettings,
   ...adminSettings,
   ...httpSettings,
-  log_level: {
-    type: 'enum',
-    reloadable: true,
-    values: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
-    in: { pooler: { default: 'info', doc: ['The least important lines that are still logged.'] } },
-  },
+  ...logSettings,
   error_codes: {
     type: 'enum',
     reloadable: true,

@@ -32,7 +32,7 @@ export class ControlSignals {
       for (const [signal, mode] of SHUTDOWN_SIGNALS) {
         process.on(signal, () => {
           this.#shutdowns += 1
-          log.info({ signal }, 'signal received')
+          log.info({ signal, again: this.#shutdowns > 1 }, 'signal received')
           observer.stopping(`${signal}: letting clients come to their end`)
           control.shutdown(this.#shutdowns > 1 ? 'immediate' : mode).then(resolve, reject)
         })

@@ -77,7 +77,7 @@ export class PoolFactory {
       // What the client asks for itself comes last, and holds.
       const parameters = new Map([...serverParameters(database), ...(startup ?? [])])
       const target = { dbname: database.dbname, user, secret, maxStatements, startup: parameters }
-      return this.#open(hosts, target, signal)
+      return this.#open(databaseName, hosts, target, signal)
     }
     const pool = new ServerPool({ database: databaseName, user, policy, budget, open, log })
     this.#hostLists.set(pool, hosts)
@@ -89,6 +89,7 @@ export class PoolFactory {
     const secret = this.#parts.credentials().find(user)
     // Its own session: what clients of the database are to start with does not belong there.
     return this.#open(
+      database.name,
       this.#hostListOf(database),
       { dbname: database.dbname, user, secret, maxStatements: 0 },
       signal,
@@ -110,20 +111,32 @@ export class PoolFactory {
   }
 
   async #open(
+    database: string,
     hosts: HostList,
     target: Omit<ServerTarget, 'endpoint' | 'connectTimeoutMs'>,
     signal: AbortSignal,
   ): Promise<ServerConnection> {
-    const { config, transport, queue, registry, log, counts } = this.#parts
+    const { config, transport, queue, registry, ids, log, counts } = this.#parts
     const server = await openAtSomeHost({
       hosts,
-      open: (endpoint, connectTimeoutMs) =>
-        openServer({ ...target, endpoint, connectTimeoutMs, counts }, transport, queue, registry, signal),
+      open: (endpoint, connectTimeoutMs) => {
+        const sinceMs = Date.now()
+        const opening = { ...target, endpoint, connectTimeoutMs, counts }
+        return openServer(opening, transport, queue, registry, signal).catch((error: unknown) => {
+          const reason = error instanceof Error ? error.message : String(error)
+          const ageSeconds = Math.floor((Date.now() - sinceMs) / 1000)
+          const server =
+            'path' in endpoint ? endpoint.path : `${endpoint.address ?? endpoint.host}:${endpoint.port}`
+          const identity = { serverId: ids.next(), server, database, user: target.user }
+          log.debug({ ...identity, reason, ageSeconds }, 'server login ended')
+          throw error
+        })
+      },
       timeoutMs: config().pooler.server_connect_timeout,
       signal,
       log,
     })
-    server.id = this.#parts.ids.next()
+    server.id = ids.next()
     return server
   }
 

@@ -54,14 +54,16 @@ export interface MultiplexerParts extends MultiplexerSettings {
   readonly console?: (client: ClientConnection) => void
 }
 
+/** Somebody whose client may send a CancelRequest, and who knows what it means. */
+export interface Cancelable {
+  readonly client: ClientConnection
+  cancel(): Promise<void> | void
+}
+
 /** More CancelRequests than this for one server at a time are ignored: they all mean the same query. */
 const MAX_CANCELS_IN_FLIGHT = 3
-
-/** A client of the admin console, for whoever sends its key in a CancelRequest. */
-export interface ConsoleClient {
-  readonly client: ClientConnection
-  cancel(): void
-}
+/** The startup parameter, as PgBouncer logs it. */
+const REPLICATION = { none: 'no', physical: 'yes', logical: 'database' } as const
 
 /**
  * Multiplexer: all clients of the process, from accept to their end. It owns the set of logins and sessions
@@ -76,7 +78,13 @@ export class Multiplexer implements SessionContext, ReplicationContext {
   readonly log: Logger
   /** What clients were told at their end. */
   readonly errors = new ErrorCounts()
-  readonly #noteError = (error: PoolerError): void => this.errors.note(error)
+  readonly #noteError = (error: PoolerError, client: ClientConnection): void => {
+    this.errors.note(error)
+    // Of a login this is told as 'login refused', with the reason that only the operator may know.
+    const level = this.#logins.has(client) ? 'debug' : 'warn'
+    const { sqlState, message: reason } = error
+    this.log[level]({ ...client.identity, sqlState, reason }, 'error sent to client')
+  }
   /** Why clients are disconnected once they are in no transaction, and nobody logs in any more; null = served. */
   draining: PoolerError | null = null
   /** Connections that were closed without a word: too many had not logged in. */
@@ -85,7 +93,7 @@ export class Multiplexer implements SessionContext, ReplicationContext {
   suspended = false
   readonly #parts: MultiplexerParts
   #settings: MultiplexerSettings
-  readonly #cancelKeys = new CancelKeys<Session | ReplicationSession | ConsoleClient>()
+  readonly #cancelKeys = new CancelKeys<Session | Cancelable>()
   readonly #limits = new ClientLimits()
   readonly #loginContext: ClientLoginContext
   readonly #logins = new Set<ClientConnection>()
@@ -203,13 +211,13 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     for (const session of [...this.#replications]) if (matches(session)) session.fail(error)
   }
 
-  addCancelKey(session: Session | ReplicationSession | ConsoleClient): CancelKey {
+  addCancelKey(session: Session | Cancelable): CancelKey {
     return this.#cancelKeys.add(session, session.client.protocolMinor)
   }
 
-  /** A client of the console has gone. */
-  removeCancelKey(console: ConsoleClient): void {
-    this.#cancelKeys.remove(console)
+  /** To be called at the end of whoever is no session of the multiplexer's own. */
+  removeCancelKey(session: Cancelable): void {
+    this.#cancelKeys.remove(session)
   }
 
   async cancelServer(session: Session | ReplicationSession, server: ServerConnection): Promise<void> {
@@ -235,10 +243,8 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     else this.#replications.delete(session)
     this.#cancelKeys.remove(session)
     this.#limits.leave(pool.database, client.user)
-    this.log.info(
-      { client: client.wire.peer, database: pool.database, user: client.user, reason },
-      'client disconnected',
-    )
+    const { identity, ageSeconds } = client
+    this.log.info({ ...identity, reason, ageSeconds }, 'client disconnected')
     this.#conditions.check()
   }
 
@@ -252,11 +258,13 @@ export class Multiplexer implements SessionContext, ReplicationContext {
     this.#logins.delete(client)
     client.leaveLogin()
     if (this.suspended) client.wire.pause(PauseReason.Suspended)
+    if (!config.databases.has(database.name) && !pools.stats.has(database.name))
+      log.info(client.identity, 'new database by the entry for *')
     const pool = pools.get(database.name, database.user ?? client.user)
     pool.stats.clientLogins += 1
-    const { user, replication } = client
+    const { identity, replication } = client
     const kind = replication === 'none' ? {} : { replication }
-    log.info({ client: client.wire.peer, database: database.name, user, ...kind }, 'client connected')
+    log.info({ ...identity, ...kind }, 'client connected')
     const limits = sessionLimits(config, client.user)
     if (replication !== 'none') {
       const session = new ReplicationSession(client, pool, limits, this)
@@ -315,15 +323,20 @@ export class Multiplexer implements SessionContext, ReplicationContext {
       ...(tls === undefined ? {} : { tls }),
       checkRoom: () => this.#checkRoom(),
       cancel: (processId, secret) => this.#cancel(processId, secret),
-      refused: ({ wire, user, database }, { message, cause }) => {
+      attempted: ({ identity, tls: session, replication: mode }) => {
+        const tls = session === null ? 'no' : `${session.protocol}/${session.cipher}`
+        this.log.debug({ ...identity, tls, replication: REPLICATION[mode] }, 'login attempt')
+      },
+      refused: ({ identity }, { message: reason, cause }) => {
         const why = cause instanceof Error ? cause.message : cause
-        this.log.warn({ client: wire.peer, user, database, reason: message, why }, 'login refused')
+        this.log.warn({ ...identity, reason, why }, 'login refused')
       },
       authenticated: (client, database) => this.#startSession(client, database),
       console: (client) => this.#openConsole(client),
       closed: (client, reason) => {
         this.#logins.delete(client)
-        this.log.debug({ client: client.wire.peer, user: client.user, reason }, 'login ended')
+        const { identity, ageSeconds } = client
+        this.log.debug({ ...identity, reason, ageSeconds }, 'login ended')
         this.#conditions.check()
       },
     }

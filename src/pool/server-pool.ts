@@ -10,6 +10,7 @@ import { DatabaseStats } from './database-stats.ts'
 import { DedicatedServers } from './dedicated-servers.ts'
 import { IdleServerHandler } from './idle-server-handler.ts'
 import { IdleServers } from './idle-servers.ts'
+import { logClosed, logOpened } from './log-connections.ts'
 import { PoolClients } from './pool-clients.ts'
 import { PoolGeneration } from './pool-generation.ts'
 import type { PoolMetrics } from './pool-metrics.ts'
@@ -259,10 +260,7 @@ export class ServerPool implements BudgetMember {
 
   /** A server of this pool is closed. Its place is free when PostgreSQL has ended the session. */
   onServerClosed(server: ServerConnection, error: PoolerError): void {
-    this.#log.info(
-      { pool: this.#name, serverPid: server.processId, sqlState: error.sqlState, reason: error.message },
-      'server connection closed',
-    )
+    logClosed(this.#log, this, server, error)
     this.stats.serverParses += server.tracker.parses
     this.#active.delete(server)
     this.#checks.remove(server)
@@ -310,7 +308,7 @@ export class ServerPool implements BudgetMember {
     const generation = this.generation.number
     const server = await (this.metrics?.connecting(opening) ?? opening)
     this.generation.opened(server, generation, startup === undefined)
-    this.#log.info({ pool: this.#name, serverPid: server.processId }, 'server connection opened')
+    logOpened(this.#log, this, server)
     await this.#idleHandler.admit(server, startup === undefined)
     return server
   }

@@ -141,6 +141,7 @@ export class ServerSupply {
     oldestSinceMs: number,
   ): Promise<ServerConnection> | null {
     if (!this.#mayOpen(this.#limitFor(oldestSinceMs), 1)) return null
+    this.#tellOfReserve()
     this.#owner.budget.take(this.#owner.member)
     return this.#lifecycle.openDedicated(open)
   }
@@ -200,8 +201,10 @@ export class ServerSupply {
     while (this.#acquiring < wanted) {
       const waiting = purpose === 'waiters' ? wanted - this.#acquiring : 0
       if (available > 0) available -= 1
-      else if (this.#mayOpen(limit, waiting)) opened += 1
-      else break
+      else if (this.#mayOpen(limit, waiting)) {
+        opened += 1
+        this.#tellOfReserve()
+      } else break
       this.#limit = limit
       this.#acquiring += 1
       this.#lifecycle.acquire().then(
@@ -210,6 +213,12 @@ export class ServerSupply {
       )
     }
     return opened
+  }
+
+  #tellOfReserve(): void {
+    const { log, name, policy } = this.#owner
+    if (this.#lifecycle.size >= policy().size)
+      log.warn({ pool: name, servers: this.#lifecycle.size }, 'taking connection from reserve_pool')
   }
 
   /** `waiting`: how many would wait for room; those that have none under a limit of others are called when there is. */

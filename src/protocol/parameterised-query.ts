@@ -13,6 +13,8 @@ import { BackendType, FrontendType } from './message-type.ts'
 /** pg_type.oid of text. */
 const TEXT_OID = 25
 const PORTAL = 0x50 // 'P'
+/** Behind a column's name: table, attribute, type, its length and modifier, format. */
+const COLUMN_TYPE_BYTES = 18
 
 /**
  * Parse, Bind, Describe, Execute and Sync for `sql` with $1 = `text` of type text, all formats text, in the
@@ -69,4 +71,15 @@ export function readDataRows(messages: Buffer): (string | null)[][] {
     rows.push(row)
   }
   return rows
+}
+
+/** The names of the columns that the RowDescription with the body `bodyStart..end` announces; throws PoolerError 08P01. */
+export function readColumnNames(buffer: Buffer, bodyStart: number, end: number): string[] {
+  const reader = new BodyReader(buffer, bodyStart, end, 'RowDescription')
+  const names: string[] = []
+  for (let columns = reader.int16(); columns > 0; columns--) {
+    names.push(reader.cstring())
+    reader.bytes(COLUMN_TYPE_BYTES)
+  }
+  return names
 }

@@ -123,6 +123,13 @@ export class ServerConnection implements WireOwner, MessageHandler {
     this.wire = new Wire(connection, queue, this)
   }
 
+  /** What it is, for logs. */
+  get identity(): { serverId: number; server: string; serverPid: number } {
+    const { endpoint, wire } = this
+    const server = endpoint !== null && 'path' in endpoint ? endpoint.path : wire.peer
+    return { serverId: this.id, server, serverPid: this.processId }
+  }
+
   /** Messages for the server that are the pooler's own, or a client's in another form; with this turn's write. */
   send(buffer: Buffer, start = 0, end = buffer.length): void {
     if (this.#counts !== null) this.#counts.traffic.ownToServers.addAll(buffer, start, end)

@@ -47,10 +47,11 @@ export class PoolerProcess {
     return this.#process.pid as number
   }
 
-  /** The lines of its log so far. */
+  /** The lines of its log so far, in JSON or in PgBouncer's format; of the latter only the text, as `msg`. */
   get log(): Record<string, unknown>[] {
-    const lines = this.output.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'))
-    return lines.map((line) => JSON.parse(line))
+    const json = this.output.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'))
+    const texts = this.errors.matchAll(/^[-\d]+ [:.\d]+ \S+ \[\d+\] [A-Z]+ (.*(?:\n\t.*)*)\n/gm)
+    return [...json.map((line) => JSON.parse(line)), ...[...texts].map(([, msg]) => ({ msg }))]
   }
 
   /** Waits until a line of the log has this text; fails with everything that was said if it ends before. */

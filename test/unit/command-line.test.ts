@@ -8,14 +8,14 @@ describe('parseCommandLine', () => {
       configFile: undefined,
       port: undefined,
       dataFolder: undefined,
-      verbose: false,
+      verbose: 0,
       quiet: false,
       user: undefined,
     })
   })
 
   test('a file, before or after options, is the configuration file', () => {
-    expect(parseCommandLine(['-v', 'a.toml'])).toMatchObject({ configFile: 'a.toml', verbose: true })
+    expect(parseCommandLine(['-v', 'a.toml'])).toMatchObject({ configFile: 'a.toml', verbose: 1 })
     expect(parseCommandLine(['a.toml', '--check'])).toMatchObject({ command: 'check', configFile: 'a.toml' })
   })
 
@@ -32,12 +32,21 @@ describe('parseCommandLine', () => {
   })
 
   test("PgBouncer's options are taken in both spellings", () => {
-    const wanted = { command: 'start', configFile: 'a.ini', quiet: true, verbose: true, user: 'app' }
+    const wanted = { command: 'start', configFile: 'a.ini', quiet: true, verbose: 2, user: 'app' }
     expect(parseCommandLine(['-q', '-vv', '-u', 'app', 'a.ini'])).toMatchObject(wanted)
-    expect(parseCommandLine(['--quiet', '--verbose', '--user=app', 'a.ini'])).toMatchObject(wanted)
+    expect(parseCommandLine(['--quiet', '--verbose', '-v', '--user=app', 'a.ini'])).toMatchObject(wanted)
     for (const option of ['-h', '--help']) expect(parseCommandLine([option])).toEqual({ command: 'help' })
     for (const option of ['-V', '--version'])
       expect(parseCommandLine([option])).toEqual({ command: 'version' })
+  })
+
+  test('top takes a URL or a file, and --once', () => {
+    expect(parseCommandLine(['top'])).toEqual({ command: 'top', target: undefined, once: false })
+    expect(parseCommandLine(['top', '--once', 'a.toml'])).toEqual({
+      command: 'top',
+      target: 'a.toml',
+      once: true,
+    })
   })
 
   test('import takes a file', () => {
@@ -55,6 +64,9 @@ describe('parseCommandLine', () => {
     [['import'], /^"pooler import" takes one configuration file of PgBouncer and nothing else$/],
     [['import', 'a', 'b'], /^"pooler import" takes one/],
     [['import', 'a', '-v'], /^"pooler import" takes one/],
+    [['top', 'a', 'b'], /^"pooler top" takes --once, and the URL of a console or one/],
+    [['top', '--port', '1'], /^"pooler top" takes --once/],
+    [['--once', 'a.toml'], /^--once is for "pooler top"$/],
     [['--frobnicate'], /^Unknown option '--frobnicate'; "pooler --help" lists the options$/],
     [['-x'], /^Unknown option '-x'; /],
     [['--port'], /'--port <value>' argument missing; /],

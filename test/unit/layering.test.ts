@@ -75,6 +75,8 @@ const REFUSED = [
   ['src/embedded/postgres.ts', '../protocol/framer.ts'],
   ['src/process/pidfile.ts', '../net/wire.ts'],
   ['src/server/server-state.ts', '../process/pidfile.ts'],
+  ['src/top/snapshot.ts', '../admin/command-list.ts'],
+  ['src/server/lessee.ts', '../top/snapshot.ts'],
   ['src/log.ts', './config/settings.ts'],
   ['src/errors.ts', './protocol/framer.ts'],
   ['src/pooler.ts', './cli.ts'],
@@ -91,6 +93,8 @@ const ALLOWED = [
   ['src/workers/worker.ts', '../pooler.ts'],
   ['src/process/descriptor-check.ts', '../config/config.ts'],
   ['src/process/systemd.ts', '../log.ts'],
+  ['src/top/console-connection.ts', '../server/server-login.ts'],
+  ['src/cli.ts', './top/run-top.ts'],
   ['src/cli.ts', './embedded/embedded-postgres.ts'],
 ] as const
 

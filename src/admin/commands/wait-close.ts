@@ -5,4 +5,6 @@ export const waitClose: ActionCommand = {
   name: 'WAIT_CLOSE',
   usage: '[<db>]',
   run: ({ control }, database) => control.waitClose(notTheConsole('wait in', database)),
+  // It only waits.
+  interrupt() {},
 }

@@ -2,7 +2,6 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { actions, shows } from '../../../src/admin/command-list.ts'
 import { letters } from '../../support/backend-message.ts'
-import { eventually } from '../../support/eventually.ts'
 import * as frontend from '../../support/frontend-messages.ts'
 import { startPooler, type TestPooler } from '../../support/pooler.ts'
 import { sharedPostgres } from '../../support/postgres.ts'
@@ -227,44 +226,87 @@ describe('commands', () => {
     await expect((await console()).query(sql)).rejects.toThrow(message)
   })
 
-  test.each([
-    ['is canceled', (boss: RawClient) => boss.cancel()],
-    ['goes away', async (boss: RawClient) => boss.destroy()],
-  ])('a PAUSE that waits is undone when its client %s', async (_how, leave) => {
-    const app = await application()
-    await app.query('BEGIN')
-    const boss = await RawClient.connect({ ...pooler, database: 'pgbouncer', user: 'boss' })
-    clients.push(boss)
-    boss.send(frontend.query('PAUSE postgres'))
-    const other = await console()
-    const paused = async () =>
-      (await rows(other, 'SHOW DATABASES')).find(({ name }) => name === 'postgres')?.paused
-    await eventually('the pause', paused, (value) => value === 1)
-    await leave(boss)
-    await eventually('the end of the pause', paused, (value) => value === 0)
-    await app.query('COMMIT')
-    expect(letters(await app.query('SELECT 1'))).toBe('TDCZ')
-  })
-
-  test('a command that is canceled answers 57014, and the console goes on', async () => {
-    const app = await application()
-    await app.query('BEGIN')
-    const boss = await RawClient.connect({ ...pooler, database: 'pgbouncer', user: 'boss' })
-    clients.push(boss)
-    boss.send(frontend.query('RECONNECT postgres'), frontend.query('WAIT_CLOSE postgres'))
-    expect(letters(await boss.receiveUntil('Z'))).toBe('CZ')
-    await boss.cancel()
-    const [error] = await boss.receiveUntil('Z')
-    expect(error).toMatchObject({ code: '57014', text: 'canceling statement due to user request' })
-    expect(letters(await boss.query('SHOW VERSION'))).toBe('TDCZ')
-    await app.query('COMMIT')
-  })
-
   test('a second PAUSE is refused', async () => {
     const client = await console()
     await client.query('PAUSE')
     await expect(client.query('PAUSE')).rejects.toThrow('already suspended/paused')
     await client.query('RESUME')
+  })
+})
+
+describe('a client that gives up', () => {
+  async function rawConsole(): Promise<RawClient> {
+    const { host, port } = pooler
+    const client = await RawClient.connect({ host, port, user: 'boss', database: 'pgbouncer' })
+    clients.push(client)
+    return client
+  }
+
+  const states = async (client: pg.Client) =>
+    Object.fromEntries((await rows(client, 'SHOW STATE')).map(({ key, value }) => [key, value]))
+
+  const isPaused = async (client: pg.Client) =>
+    (await rows(client, 'SHOW DATABASES')).find(({ name }) => name === 'postgres')?.paused
+
+  test.each([
+    ['PAUSE', 'PAUSE postgres'],
+    ['PAUSE of everything', 'PAUSE'],
+  ])('by a cancel resumes what its %s has paused, and may go on', async (_name, sql) => {
+    const app = await application()
+    await app.query('BEGIN')
+    const watcher = await console()
+    const raw = await rawConsole()
+    raw.send(frontend.query(sql))
+    await expect.poll(() => isPaused(watcher)).toBe(1)
+    await raw.cancel()
+    const answer = await raw.receiveUntil('Z')
+    expect(letters(answer)).toBe('EZ')
+    expect(answer[0]?.body.toString()).toContain('57014')
+    expect(await isPaused(watcher)).toBe(0)
+    expect(await states(watcher)).toMatchObject({ active: 'yes', paused: 'no' })
+    expect(letters(await raw.query('SHOW VERSION'))).toBe('TDCZ')
+    await app.query('COMMIT')
+    expect(await app.value('SELECT 1')).toBe('1')
+  })
+
+  test.each(['destroy', 'end', 'reset'] as const)(
+    'by leaving (%s) resumes what it has paused',
+    async (how) => {
+      const app = await application()
+      await app.query('BEGIN')
+      const watcher = await console()
+      const raw = await rawConsole()
+      raw.send(frontend.query('PAUSE postgres'))
+      await expect.poll(() => isPaused(watcher)).toBe(1)
+      raw[how]()
+      await expect.poll(() => isPaused(watcher)).toBe(0)
+      await app.query('COMMIT')
+    },
+  )
+
+  test('WAIT_CLOSE is given up by a cancel, and RECONNECT stays done', async () => {
+    const app = await application()
+    await app.query('BEGIN')
+    const watcher = await console()
+    await watcher.query('RECONNECT postgres')
+    const raw = await rawConsole()
+    raw.send(frontend.query('WAIT_CLOSE postgres'))
+    raw.send(frontend.query('SHOW VERSION'))
+    await raw.cancel()
+    expect(letters(await raw.receiveUntil('Z'))).toBe('EZ')
+    expect(letters(await raw.receiveUntil('Z'))).toBe('TDCZ')
+    expect(await rows(watcher, 'SHOW SERVERS')).toContainEqual(expect.objectContaining({ close_needed: 1 }))
+    await app.query('COMMIT')
+  })
+
+  test('a PAUSE that is done stays when its client leaves or cancels', async () => {
+    const watcher = await console()
+    const raw = await rawConsole()
+    expect(letters(await raw.query('PAUSE postgres'))).toBe('CZ')
+    await raw.cancel()
+    raw.destroy()
+    expect(await isPaused(watcher)).toBe(1)
+    await watcher.query('RESUME postgres')
   })
 })
 

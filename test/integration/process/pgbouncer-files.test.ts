@@ -115,8 +115,6 @@ describe('a pgbouncer.ini like the sample', () => {
     const notices = () =>
       pooler.log.map(({ msg }) => String(msg)).filter((msg) => msg.includes('has no effect'))
     expect(notices().map((line) => /^pgbouncer\.ini:\d+: (\w+) has no effect: ./.exec(line)?.[1])).toEqual([
-      'logfile',
-      'log_connections',
       'tcp_keepalive',
       'so_reuseport',
     ])
@@ -129,12 +127,14 @@ describe('a pgbouncer.ini like the sample', () => {
       () => ask('second'),
       (answer) => answer === 'served',
     )
-    expect(notices()).toHaveLength(4)
+    expect(notices()).toHaveLength(2)
 
     await configure(sample('third = hots=x'))
     pooler.signal('SIGHUP')
-    const { err } = (await pooler.logs('reload failed')) as { err: { message: string } }
-    expect(err.message).toBe('pgbouncer.ini:5: databases.third.hots: unknown setting; did you mean "host"?')
+    expect((await pooler.logs('reload failed')).msg).toBe(
+      'reload failed, everything stays as it was: ' +
+        'pgbouncer.ini:5: databases.third.hots: unknown setting; did you mean "host"?',
+    )
     expect(await ask('second')).toBe('served')
     expect(await pooler.end('SIGINT')).toBe(0)
   })
@@ -157,7 +157,7 @@ describe('a pgbouncer.ini like the sample', () => {
     const check = run('--check', 'pgbouncer.ini')
     expect(await check.exitCode()).toBe(0)
     expect(check.output).toBe('pgbouncer.ini is valid\n')
-    expect(check.errors).toContain('note: pgbouncer.ini:14: logfile has no effect: ')
+    expect(check.errors).toContain('note: pgbouncer.ini:34: tcp_keepalive has no effect: ')
     const imported = run('import', 'pgbouncer.ini')
     expect(await imported.exitCode()).toBe(0)
     expect(imported.errors).toBe('')
@@ -272,10 +272,10 @@ describe('the console with a pgbouncer.ini', () => {
       expect(await query('SHOW CONFIG')).toEqual(before)
       expect(await ask('app')).toBe('served')
     })
-    const line = (await started[0]?.logs('reload failed')) as { err: { message: string } }
-    expect(line.err.message.split('\n').map((text) => text.split(' ')[1])).toEqual([
-      'databases.broken.hots:',
-      'pgbouncer.pool_mode:',
+    const text = String((await started[0]?.logs('reload failed'))?.msg)
+    expect(text.replace('reload failed, everything stays as it was: ', '').split('\n\t')).toEqual([
+      expect.stringContaining(' databases.broken.hots: '),
+      expect.stringContaining(' pgbouncer.pool_mode: '),
     ])
   })
 
@@ -288,8 +288,8 @@ describe('the console with a pgbouncer.ini', () => {
       expect(held).toMatchObject({ user: '', listen_addr: 'localhost' })
     })
     await started[0]?.logs('takes effect after a restart only')
-    const kept = started[0]?.log.flatMap(({ msg, setting }) =>
-      msg === 'takes effect after a restart only' ? [setting] : [],
+    const kept = started[0]?.log.flatMap(
+      ({ msg }) => /^takes effect after a restart only: setting=(.*)/.exec(String(msg))?.[1] ?? [],
     )
     expect(kept?.toSorted()).toEqual(['pooler.listen_addr', 'pooler.user'])
   })
@@ -307,7 +307,7 @@ test('a wrong one ends with code 1 and every problem on standard error', async (
   ])
 })
 
-test('-q logs nothing', async () => {
+test('-q logs to the logfile alone', async () => {
   await configure(sample())
   const pooler = run('-q', 'pgbouncer.ini')
   await eventually(
@@ -316,7 +316,18 @@ test('-q logs nothing', async () => {
     (answer) => answer === 'served',
   )
   expect(await pooler.end('SIGTERM')).toBe(0)
-  expect(pooler.output).toBe('')
+  expect(pooler.output + pooler.errors).toBe('')
+  expect(await readFile(join(folder, 'pgbouncer.log'), 'utf8')).toMatch(
+    / LOG C-0x[0-9a-f]+: app\/\S+ login attempt: db=app /,
+  )
+})
+
+test('syslog is refused at the start, and what there is instead is told', async () => {
+  await configure(sample().replace('logfile =', 'syslog = 1\nlogfile ='))
+  const pooler = run('pgbouncer.ini')
+  expect(await pooler.exitCode()).toBe(1)
+  expect(pooler.errors).toContain('syslog')
+  expect(pooler.errors).toContain('journal of systemd')
 })
 
 describe.skipIf(process.getuid?.() !== 0)('started as root', () => {

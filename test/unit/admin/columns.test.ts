@@ -33,6 +33,8 @@ const PLAIN =
   'wait_time n'
 
 describe('the columns of', () => {
+  const listed = new Set<string>()
+
   test.each([
     [
       'DATABASES',
@@ -50,6 +52,10 @@ describe('the columns of', () => {
     ['SERVERS', CONNECTION],
     [
       'SOCKETS',
+      `${CONNECTION}, recv_pos i, pkt_pos i, pkt_remain i, send_pos i, send_remain i, pkt_avail i, send_avail i`,
+    ],
+    [
+      'ACTIVE_SOCKETS',
       `${CONNECTION}, recv_pos i, pkt_pos i, pkt_remain i, send_pos i, send_remain i, pkt_avail i, send_avail i`,
     ],
     ['STATS', `database s, ${TOTALS}, ${AVERAGES}`],
@@ -81,7 +87,23 @@ describe('the columns of', () => {
     ['STATE', 'key s, value s'],
     ['VERSION', 'version s'],
   ])('SHOW %s are those of PgBouncer', (name, columns) => {
+    listed.add(name)
     expect(columnsOf(name)).toBe(columns)
+  })
+
+  test.each([
+    ['WAITERS', 'database s, user s, addr s, application_name s, wait_ms q, id i'],
+    ['ERRORS', 'sqlstate s, message s, count q'],
+    ['PREPARED_STATEMENTS', 'name s, clients i, references i, bytes q, query s'],
+    // It is refused.
+    ['FDS', 'fd i'],
+  ])('SHOW %s, which only the pooler has or refuses, stay as they are', (name, columns) => {
+    listed.add(name)
+    expect(columnsOf(name)).toBe(columns)
+  })
+
+  test('every SHOW are listed here', () => {
+    expect([...listed].sort()).toEqual(shows.map(({ name }) => name).sort())
   })
 })
 

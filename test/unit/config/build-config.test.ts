@@ -99,7 +99,12 @@ describe('defaults', () => {
       log_stats: true,
       http_listen: undefined,
       metrics_max_pools: undefined,
+      log_format: 'json',
       log_level: 'info',
+      verbose: 0,
+      log_connections: true,
+      log_disconnections: true,
+      log_pooler_errors: true,
       error_codes: 'postgresql',
     })
     expect(defaultConfig().databases.size).toBe(0)

@@ -65,6 +65,7 @@ server_round_robin = true
 listen_addr = ""   # PgBouncer's default; here it would be "127.0.0.1"
 unix_socket_dir = "/tmp"   # PgBouncer's default; here it would be no unix socket
 max_client_conn = 100   # PgBouncer's default; here it would be 1000
+log_format = "pgbouncer"   # PgBouncer's default; here it would be "json"
 shutdown_timeout = 0   # PgBouncer's default; here it would be "25s"
 
 [databases.app]
