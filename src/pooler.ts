@@ -269,6 +269,7 @@ export class Pooler implements PoolerControl {
     this.#sources.stop(error)
     await Promise.all([...this.#pools].map((pool) => pool.stop(error)))
     await listening
+    this.#registry.promoted.clear()
     await this.#parts?.http?.close()
     this.#log.info('stopped')
   }

@@ -18,6 +18,7 @@ export interface PoolPolicy {
   readonly maxUserConnections: number
   readonly maxConnecting: number
   readonly roundRobin: boolean
+  readonly prepareUnnamed: boolean
   /** query_wait_timeout; 0 = for ever. */
   readonly waitTimeoutMs: number
   /** server_lifetime; 0 = one lease. */
@@ -51,6 +52,7 @@ export function poolPolicy(config: Config, database: DatabaseConfig, user: strin
     maxUserConnections: unlimited(own?.max_user_connections ?? pooler.max_user_connections),
     maxConnecting: pooler.max_connecting,
     roundRobin: pooler.server_round_robin,
+    prepareUnnamed: own?.prepare_unnamed ?? database.prepare_unnamed ?? pooler.prepare_unnamed,
     waitTimeoutMs: own?.query_wait_timeout ?? database.query_wait_timeout ?? pooler.query_wait_timeout,
     lifetimeMs: database.server_lifetime ?? pooler.server_lifetime,
     idleTimeoutMs: pooler.server_idle_timeout,

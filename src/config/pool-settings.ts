@@ -232,6 +232,30 @@ export const poolSettings = {
       },
     },
   },
+  prepare_unnamed: {
+    type: 'boolean',
+    reloadable: true,
+    in: {
+      pooler: {
+        default: false,
+        doc: [
+          'true prepares unnamed statements (what most drivers send) whose text was seen before, once per server',
+          'connection instead of parsing and planning them each time, outside of transaction blocks. Needs',
+          'max_prepared_statements. As with any prepared statement PostgreSQL may choose a generic plan.',
+        ],
+      },
+      database: {
+        otherwise: 'prepare_unnamed of [pooler]',
+        example: true,
+        doc: ['prepare_unnamed for this database.'],
+      },
+      user: {
+        otherwise: 'that of the database, then of [pooler]',
+        example: true,
+        doc: ['prepare_unnamed for this user, in every database.'],
+      },
+    },
+  },
   max_prepared_statements: {
     type: 'integer',
     reloadable: true,

@@ -7,6 +7,8 @@ export interface PoolerStats {
   readonly clients: number
   /** Statements in the registry. */
   readonly statements: number
+  /** Unnamed Parse messages that no server was sent (prepare_unnamed). */
+  readonly unnamedReuses: number
   /** Clients that were refused because the process has too few file descriptors. */
   readonly refusedForDescriptors: number
   readonly pools: readonly PoolStats[]
@@ -32,6 +34,7 @@ export function poolerStats(
   return {
     clients: multiplexer?.clientCount ?? 0,
     statements: registry.size,
+    unnamedReuses: registry.promoted.reuses,
     refusedForDescriptors,
     pools: [...pools].map((pool) => ({
       database: pool.database,

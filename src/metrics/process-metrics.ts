@@ -101,6 +101,30 @@ export const processMetrics: readonly NumberMetric[] = [
     'Statements that servers gave up for others (max_prepared_statements).',
     ({ registry }) => registry.evictions,
   ),
+  single(
+    'gauge',
+    'promoted_statements',
+    'Texts that are prepared in place of unnamed statements (prepare_unnamed).',
+    ({ registry }) => registry.promoted.size,
+  ),
+  single(
+    'counter',
+    'promoted_statements_promoted_total',
+    'Texts that were prepared in place of unnamed statements.',
+    ({ registry }) => registry.promoted.promotions,
+  ),
+  single(
+    'counter',
+    'promoted_statements_reused_total',
+    'Unnamed Parse messages that no server was sent.',
+    ({ registry }) => registry.promoted.reuses,
+  ),
+  single(
+    'counter',
+    'promoted_statements_evicted_total',
+    'Texts that were given up for others.',
+    ({ registry }) => registry.promoted.evictions,
+  ),
   single('gauge', 'dns_hosts', 'Names of servers that were looked up.', ({ dns }) => [...dns].length),
   {
     name: 'pooler_dns_lookups_total',

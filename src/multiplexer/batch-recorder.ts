@@ -14,6 +14,10 @@ export class BatchRecorder {
   complete = false
   /** Something of the reply has gone to the client: it is too late to repeat the batch. */
   replied = false
+  /** ParseComplete of an unnamed statement has gone to the client, and nothing else: a repeated batch leaves it out. */
+  parseAnswered = false
+  /** An unnamed statement is carried out by a prepared one (prepare_unnamed), whose plan may be outdated. */
+  atRisk = false
   /** The client will be told the columns anew, so they may differ from what it knows. */
   describes = false
   /** The client was told the columns of a statement in this batch before. */
@@ -28,6 +32,8 @@ export class BatchRecorder {
     this.#length = 0
     this.complete = false
     this.replied = false
+    this.parseAnswered = false
+    this.atRisk = false
     this.describes = false
     this.columnsKnown = false
   }
@@ -35,6 +41,16 @@ export class BatchRecorder {
   /** True if the batch can be repeated without anybody noticing. */
   get repeatable(): boolean {
     return this.#recording && this.complete && !this.replied
+  }
+
+  /** True while the client must not send what could not be repeated. */
+  get guards(): boolean {
+    return this.atRisk && this.#recording && !this.replied
+  }
+
+  /** There is room for a message of so many bytes. */
+  fits(bytes: number): boolean {
+    return this.#length + bytes <= MAX_BATCH_BYTES
   }
 
   /** Adds a message; a batch that grows too long is not recorded after all. */

@@ -8,14 +8,21 @@ import { READY_IDLE } from '../protocol/responses.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
+import { changeUnnamed } from './change-unnamed.ts'
 import { leave } from './departure.ts'
 import { leaseServer } from './leasing.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import { type Session, SessionPhase } from './session.ts'
+import { emitSynthesised } from './settle.ts'
 import { bind, close, describe, parse, parseKnown } from './statement-messages.ts'
-import { deallocatedName, head, StatementKind, setsParameters, statementKind } from './statement-text.ts'
-
-import { changeUnnamed } from './unnamed-messages.ts'
+import {
+  createsSomething,
+  deallocatedName,
+  head,
+  StatementKind,
+  setsParameters,
+  statementKind,
+} from './statement-text.ts'
 
 /**
  * What becomes of one message of a client: forwarded, rewritten, held until there is a server, answered
@@ -44,6 +51,10 @@ export function fromClient(
   if (session.phase === SessionPhase.Welcome) return Verdict.Hold
   if (session.canceled) return answerCanceled(session, type)
   if (session.skipToSync && type !== FrontendType.Sync) return Verdict.Drop
+  if (session.recorder.guards && endsRecording(session, type, total, start, end)) {
+    const { server } = session
+    if (server !== null) return hold(session, server)
+  }
   const verdict = handle(session, type, total, buffer, start, end)
   if (verdict !== Verdict.Hold) {
     if (type === FrontendType.Parse) session.pool.stats.clientParses += 1
@@ -66,7 +77,9 @@ function handle(
     case FrontendType.Sync:
       return sync(session)
     case FrontendType.Flush:
-      return session.server === null ? Verdict.Drop : Verdict.Forward
+      if (session.server === null) return Verdict.Drop
+      emitSynthesised(session, session.server)
+      return Verdict.Forward
     case FrontendType.CopyDone:
     case FrontendType.CopyFail:
       return endCopy(session)
@@ -110,6 +123,7 @@ function handle(
 function execute(session: Session, server: ServerConnection): Verdict {
   const entry = server.tracker.push(Reply.Execute, ReplyAction.Forward)
   const { boundName, unnamed } = session
+  session.executedBatch = entry.batch
   const executed = boundName === null ? unnamed : boundName.statement
   if (executed?.discards) {
     noteDiscard(session, server)
@@ -165,6 +179,7 @@ function query(
   // PostgreSQL answers the statement after such a mixture with an internal error: not the next client's.
   if (server.tracker.batchOpen && server.transactionStatus === TransactionStatus.Idle) server.usable = false
   if (setsParameters(buffer, start + HEADER_BYTES, end)) server.residue |= Residue.Settings
+  if (createsSomething(buffer, start + HEADER_BYTES, end)) session.schemaChanged = true
   const entry = oweQuery(session, server)
   if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
   else if (kind === StatementKind.SetDefault) entry.effect = Effect.SetDefault
@@ -205,6 +220,15 @@ function answerCanceled(session: Session, type: number): Verdict {
   return Verdict.Drop
 }
 
+/**
+ * A batch that leans on a prepared statement in place of an unnamed one must stay repeatable until the server
+ * has accepted that: what would end this waits.
+ */
+function endsRecording(session: Session, type: number, total: number, start: number, end: number): boolean {
+  const { recorder } = session
+  return recorder.complete || type === FrontendType.Query || end - start !== total || !recorder.fits(total)
+}
+
 /** Keeps the message in case its batch has to be repeated. */
 function record(
   session: Session,
@@ -219,7 +243,7 @@ function record(
     recorder.complete ||
     end - start !== total ||
     type === FrontendType.Query ||
-    type === FrontendType.Flush
+    (type === FrontendType.Flush && !recorder.atRisk)
   ) {
     recorder.stop()
     return

@@ -29,6 +29,11 @@ export function fromServer(
   start: number,
   end: number,
 ): Verdict {
+  if (server.tracker.nextIsSynthesised && type !== BackendType.ErrorResponse) {
+    // ParseComplete of a promoted statement (promoted-messages.ts).
+    server.framer.flushRun(start)
+    emitSynthesised(session, server)
+  }
   switch (type) {
     case BackendType.ParseComplete:
       return reply(session, server, Reply.Parse, type, start, end)
@@ -141,13 +146,18 @@ function noteTag(
 ): void {
   const first = buffer[start + HEADER_BYTES]
   const third = buffer[start + HEADER_BYTES + 2]
-  // SET but not SELECT, DEALLOCATE, DECLARE or DISCARD but not DELETE, PREPARE, LISTEN, RESET.
+  // SET but not SELECT, DEALLOCATE, DECLARE or DISCARD but not DELETE, PREPARE, LISTEN, RESET; ALTER, GRANT, CREATE or CALL
+  // but not COMMIT or COPY, IMPORT but not INSERT.
   const suspicious =
     (first === 0x53 && third === 0x54) ||
     (first === 0x44 && third !== 0x4c) ||
     first === 0x50 ||
     first === 0x4c ||
-    first === 0x52
+    first === 0x52 ||
+    first === 0x41 ||
+    first === 0x47 ||
+    (first === 0x43 && third !== 0x4d && third !== 0x50) ||
+    (first === 0x49 && third !== 0x53)
   if (!suspicious) return
   const { head } = server.tracker
   if (head?.isInjected) return
@@ -184,8 +194,12 @@ function noteTag(
     default:
       // DISCARD PLANS and its like.
       if (tag.startsWith('DISCARD')) session.discarding = false
+      if (CHANGES_SCHEMA.test(tag)) session.schemaChanged = true
   }
 }
+
+/** What may change what a text means; DO and CALL can do anything. */
+const CHANGES_SCHEMA = /^(CREATE|ALTER|DROP|GRANT|REVOKE|REASSIGN|IMPORT|DO|CALL)\b/
 
 function discardStatements(session: Session, server: ServerConnection): void {
   server.statements?.clearSettled()
@@ -231,6 +245,10 @@ function readyForQuery(
       parametersApplied(session, server)
   }
   if (head !== null && head.batch >= session.discardBatch) session.discarding = false
+  if (session.schemaChanged && server.transactionStatus === TransactionStatus.Idle) {
+    session.schemaChanged = false
+    session.context.registry.promoted.generation += 1
+  }
   if (session.resetSeen && tracker.length === 0) restoreStartupValues(session, server)
   if (!injected) {
     session.client.send(buffer, start, end)

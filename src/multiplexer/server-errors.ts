@@ -1,13 +1,13 @@
 import { PoolerError, SqlState } from '../errors.ts'
-import type { ClientStatement } from '../prepared/client-statements.ts'
 import { type ErrorFields, readErrorFields } from '../protocol/error-response.ts'
+import { SYNC } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { BackendType, HEADER_BYTES } from '../protocol/message-type.ts'
 import { Effect, endsBatch, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { sendSync } from './departure.ts'
 import { type Session, SessionPhase } from './session.ts'
-import { undo } from './settle.ts'
+import { emitSynthesised, undo } from './settle.ts'
 
 /**
  * ErrorResponse of a leased server. In the extended protocol the server now skips everything up to the
@@ -23,17 +23,23 @@ export function errorResponse(
   end: number,
 ): Verdict {
   const { tracker } = server
-  const { head } = tracker
   const fields = readErrorFields(buffer, start + HEADER_BYTES, end)
   session.pool.metrics?.errors.note(fields.sqlState ?? '')
   const fatal = fields.severity === 'FATAL' || fields.severity === 'PANIC'
+  const repeatsPromoted = !fatal && canRepeatPromoted(session, server, fields)
+  if (!repeatsPromoted && tracker.nextIsSynthesised) {
+    server.framer.flushRun(start)
+    emitSynthesised(session, server)
+  }
   if (fatal) {
     // Nothing more will come, whatever is owed.
     server.usable = false
     tracker.clear((entry) => undo(session, server, entry))
     return forward(session, true)
   }
+  const { head } = tracker
   if (head === null) return forward(session, false)
+  if (repeatsPromoted) return repeatPromoted(session, server, fields)
   if (tracker.copyIn) endCopy(server)
   if (isInjectedQuery(head)) return injectedFailed(session, server, head, fields)
   if (endsBatch(head.reply)) return forward(session, false)
@@ -57,10 +63,11 @@ export function errorResponse(
     session.repeating = true
     return Verdict.Drop
   }
-  if (name !== null && end - start === total && fields.message?.includes(name.statement.name)) {
+  const named = name?.statement ?? statement
+  if (named !== null && end - start === total && fields.message?.includes(named.name)) {
     session.recorder.stop()
     server.framer.flushRun(start)
-    session.client.send(withClientName(buffer.subarray(start, end), name))
+    session.client.send(withClientName(buffer.subarray(start, end), named.name, name?.name ?? ''))
     return Verdict.Drop
   }
   // An injected Parse fails in place of the Bind or Describe that needed it.
@@ -142,11 +149,44 @@ function canRepeat(session: Session, server: ServerConnection, fields: ErrorFiel
   return fields.sqlState === SqlState.InvalidSqlStatementName
 }
 
+/** Cancels, timeouts, deadlocks, want of resources: not what a statement says, and not to be gone through twice. */
+const NOT_OF_THE_STATEMENT = /^(25|40|53|55|57|58|XX)/
+
+/**
+ * The first reply to a batch whose unnamed statement is carried out by a prepared one is an error of Bind or
+ * Describe: the plan does not fit the tables any more, or the text does not, or the error would come without
+ * it, too. With the client's own Parse the batch has the very answer of PostgreSQL, at its place.
+ */
+function canRepeatPromoted(session: Session, server: ServerConnection, fields: ErrorFields): boolean {
+  const { recorder, phase } = session
+  const { tracker } = server
+  if (!recorder.guards || phase !== SessionPhase.Active || tracker.length === 0) return false
+  const entry = tracker.nextIsSynthesised && tracker.length > 1 ? tracker.at(1) : tracker.at(0)
+  if (entry.effect !== Effect.Use || entry.name !== null) return false
+  return !NOT_OF_THE_STATEMENT.test(fields.sqlState ?? 'XX')
+}
+
+/** The client may still be sending the batch: what it has sent is repeated, and it goes on from there. */
+function repeatPromoted(session: Session, server: ServerConnection, fields: ErrorFields): Verdict {
+  const { tracker } = server
+  const { statement } = tracker.nextIsSynthesised ? tracker.at(1) : tracker.at(0)
+  if (statement !== null) noteOutdated(session, server, statement, fields)
+  if (!tracker.discardToSync((entry) => undo(session, server, entry))) {
+    server.send(SYNC)
+    tracker.push(Reply.Sync, ReplyAction.Skip)
+  }
+  const sync = tracker.at(0)
+  sync.action = ReplyAction.Skip
+  sync.effect = Effect.Repeat
+  session.repeating = true
+  return Verdict.Drop
+}
+
 /** The error text names the statement as the server knows it; the client knows it by another name. */
-function withClientName(message: Buffer, name: ClientStatement): Buffer {
+function withClientName(message: Buffer, serverName: string, clientName: string): Buffer {
   const text = message.toString('latin1', HEADER_BYTES)
   const renamed = Buffer.from(
-    text.replace(`"${name.statement.name}"`, () => `"${name.name}"`),
+    text.replace(`"${serverName}"`, () => `"${clientName}"`),
     'latin1',
   )
   const header = Buffer.alloc(HEADER_BYTES)

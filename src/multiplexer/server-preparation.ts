@@ -1,12 +1,14 @@
+import { strict as assert } from 'node:assert'
 import type { ClientStatement } from '../prepared/client-statements.ts'
 import type { ServerStatement } from '../prepared/server-statements.ts'
-import type { Statement } from '../prepared/statement-registry.ts'
+import type { Statement } from '../prepared/statement.ts'
 import { encodeCloseStatement, FLUSH } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
-import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
+import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import type { Session } from './session.ts'
+import { emitSynthesised } from './settle.ts'
 
 /**
  * Getting a registry statement onto a server ahead of the message that needs it, and waiting where an
@@ -16,6 +18,7 @@ import type { Session } from './session.ts'
 /** Keeps the message until the server has answered what it depends on. */
 export function hold(session: Session, server: ServerConnection): Verdict {
   session.heldForReply = true
+  emitSynthesised(session, server)
   // Inside a batch PostgreSQL keeps its replies back until it is asked for them.
   if (server.tracker.batchOpen) server.send(FLUSH)
   return Verdict.Hold
@@ -47,9 +50,9 @@ export function sendParse(
   statement: Statement,
   action: typeof ReplyAction.Forward | typeof ReplyAction.Skip,
   name: ClientStatement | null,
-): void {
+): OwedReply {
   const { statements, tracker } = server
-  if (statements === null) return
+  assert(statements !== null)
   const outdated = statements.find(statement)
   if (outdated !== undefined) {
     statements.evict(outdated, tracker.batch)
@@ -63,6 +66,7 @@ export function sendParse(
   entry.effect = Effect.Prepare
   entry.onServer = added
   entry.name = name
+  return entry
 }
 
 function closeEvicted(server: ServerConnection, evicted: ServerStatement): void {

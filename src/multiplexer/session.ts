@@ -67,6 +67,14 @@ export class Session {
   /** The client's unnamed statement, and the batch that changed it last. */
   unnamed: UnnamedStatement | null = null
   unnamedBatch = 0
+  /** The client has asked for the columns of its unnamed statement. */
+  unnamedDescribed = false
+  /** The last batch with an Execute. */
+  executedBatch = 0
+  /** In a batch that is repeated: the client has the ParseComplete of its unnamed statement already. */
+  parseAnswered = false
+  /** Something in the open transaction has changed the schema, or may have. */
+  schemaChanged = false
   readonly recorder = new BatchRecorder()
   /** The name that the last Bind used; null for the unnamed statement. */
   boundName: ClientStatement | null = null

@@ -65,6 +65,7 @@ export function emitSynthesised(session: Session, server: ServerConnection): voi
     const entry = tracker.shift()
     settle(session, server, entry)
     session.client.send(entry.reply === Reply.Parse ? PARSE_COMPLETE : CLOSE_COMPLETE)
-    session.recorder.replied = true
+    if (entry.changesUnnamed) session.recorder.parseAnswered = true
+    else session.recorder.replied = true
   }
 }

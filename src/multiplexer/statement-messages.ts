@@ -1,7 +1,7 @@
 import { PoolerError, SqlState } from '../errors.ts'
 import type { ClientStatement } from '../prepared/client-statements.ts'
 import { renameParse } from '../prepared/rewrite.ts'
-import { SERVER_NAME_PREFIX, type Statement } from '../prepared/statement-registry.ts'
+import { SERVER_NAME_PREFIX, type Statement } from '../prepared/statement.ts'
 import { endOfName, STATEMENT } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
@@ -9,11 +9,13 @@ import { CLOSE_COMPLETE, PARSE_COMPLETE } from '../protocol/responses.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
+import { changeUnnamed } from './change-unnamed.ts'
+import { usePromoted } from './promoted-messages.ts'
 import { ensureOnServer, hold, mustWait, sendParse, startRecording } from './server-preparation.ts'
 import type { Session } from './session.ts'
 import { emitSynthesised } from './settle.ts'
 import { StatementKind, setsParameters, statementKind } from './statement-text.ts'
-import { changeUnnamed, ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
+import { ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
 
 /**
  * Parse, Bind, Describe and Close of named statements: a client's names become the registry's, and a server
@@ -114,8 +116,12 @@ export function bind(
   const nameStart = portalEnd + 1
   const nameEnd = portalEnd === -1 ? -1 : endOfName(buffer, nameStart, end)
   if (nameEnd === -1 || nameStart === nameEnd) {
-    if (nameEnd !== -1 && !ensureUnnamed(session, server)) return hold(session, server)
     session.boundName = null
+    if (nameEnd !== -1) {
+      const used = usePromoted(session, server, Reply.Bind, total, buffer, start, nameStart, end)
+      if (used !== null) return used
+      if (!ensureUnnamed(session, server)) return hold(session, server)
+    }
     server.tracker.push(Reply.Bind, ReplyAction.Forward)
     return Verdict.Forward
   }
@@ -135,6 +141,12 @@ export function describe(
   const ofStatement = buffer[start + HEADER_BYTES] === STATEMENT
   if (ofStatement && nameStart !== nameEnd) {
     return useNamed(session, server, Reply.Describe, total, buffer, start, nameStart, nameEnd, end)
+  }
+  if (ofStatement && nameEnd !== -1) {
+    const used = usePromoted(session, server, Reply.Describe, total, buffer, start, nameStart, end)
+    session.recorder.describes = true
+    session.unnamedDescribed = true
+    if (used !== null) return used
   }
   session.recorder.describes = true
   if (!ofStatement && session.boundName !== null) session.boundName.described = true

@@ -39,6 +39,15 @@ export function statementKind(buffer: Buffer, start: number, end: number): State
   return deallocatedName(text) === undefined ? StatementKind.Other : StatementKind.DeallocateName
 }
 
+/** True for CREATE: the tag of CREATE TABLE AS is that of a SELECT, so only the text tells. */
+export function createsSomething(buffer: Buffer, start: number, end: number): boolean {
+  let at = start
+  while (at < end && (buffer[at] as number) <= 0x20 && buffer[at] !== 0) at += 1
+  return (
+    ((buffer[at] as number) | 0x20) === 0x63 /* c */ && ((buffer[at + 1] as number) | 0x20) === 0x72
+  ) /* r */
+}
+
 /**
  * True if the text calls set_config other than for the transaction only. Its result is that of a SELECT, so
  * nothing but the text tells.

@@ -1,12 +1,21 @@
 import { UnnamedStatement } from '../prepared/unnamed-statement.ts'
-import { encodeCloseStatement, encodeParse } from '../protocol/extended-query.ts'
+import { encodeCloseStatement, encodeParse, endOfName } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
-import { type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
+import { Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
+import { changeUnnamed } from './change-unnamed.ts'
+import { parsePromoted, promotes } from './promoted-messages.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import type { Session } from './session.ts'
-import { deallocatedName, head, StatementKind, setsParameters, statementKind } from './statement-text.ts'
+import {
+  createsSomething,
+  deallocatedName,
+  head,
+  StatementKind,
+  setsParameters,
+  statementKind,
+} from './statement-text.ts'
 
 /**
  * The unnamed statement. It lives on one server; when a later batch meets another, it is parsed there again.
@@ -33,6 +42,10 @@ export function parseUnnamed(
 ): Verdict {
   const { statements } = session
   const textStart = start + HEADER_BYTES + 1
+  const looksUp = promotes(session, server)
+  const known = looksUp ? knownUnnamed(session, buffer, start, textStart, end) : null
+  session.unnamedDescribed = false
+  if (known !== null && parsePromoted(session, server, known, end - start)) return Verdict.Drop
   const kind = statementKind(buffer, textStart, end)
   if (kind === StatementKind.DeallocateName && statements !== null) {
     const name = statements.get(deallocatedName(head(buffer, textStart, end)) ?? '')
@@ -44,9 +57,51 @@ export function parseUnnamed(
   }
   if (setsParameters(buffer, textStart, end)) server.residue |= Residue.Settings
   const discards = kind === StatementKind.Discard || kind === StatementKind.DeallocateName
-  const unnamed = new UnnamedStatement(buffer.subarray(start, end), discards)
-  changeUnnamed(session, server, server.tracker.push(Reply.Parse, ReplyAction.Forward), unnamed)
+  let unnamed = known
+  if (unnamed === null) {
+    unnamed = new UnnamedStatement(buffer.subarray(start, end), discards)
+    if (looksUp && kind === StatementKind.Other) {
+      lookUp(session, unnamed, buffer, textStart, end)
+      if (parsePromoted(session, server, unnamed, end - start)) return Verdict.Drop
+    }
+  }
+  if (createsSomething(buffer, textStart, end)) session.schemaChanged = true
+  // In a batch that is repeated the client may have the answer already.
+  const action = session.parseAnswered ? ReplyAction.Skip : ReplyAction.Forward
+  session.parseAnswered = false
+  changeUnnamed(session, server, server.tracker.push(Reply.Parse, action), unnamed)
   return Verdict.Forward
+}
+
+/** The client's unnamed statement if this Parse repeats it; null for any other. Its second sight promotes it. */
+function knownUnnamed(
+  session: Session,
+  buffer: Buffer,
+  start: number,
+  textStart: number,
+  end: number,
+): UnnamedStatement | null {
+  const { unnamed } = session
+  if (unnamed === null || !unnamed.isSame(buffer, start, end, session.client.parameters.meaning)) return null
+  if (unnamed.promoted === null || unnamed.promoted.retired) {
+    if (unnamed.refused) return null
+    lookUp(session, unnamed, buffer, textStart, end)
+    unnamed.refused = unnamed.promoted === null
+  }
+  return unnamed.promoted === null ? null : unnamed
+}
+
+function lookUp(
+  session: Session,
+  unnamed: UnnamedStatement,
+  buffer: Buffer,
+  textStart: number,
+  end: number,
+): void {
+  if (endOfName(buffer, textStart, end) === -1) return
+  const { meaning } = session.client.parameters
+  unnamed.meaning = meaning
+  unnamed.promoted = session.context.registry.promoted.find(buffer, textStart, end, meaning)
 }
 
 /**
@@ -58,6 +113,14 @@ export function ensureUnnamed(session: Session, server: ServerConnection): boole
   const { unnamed } = session
   const { tracker } = server
   if (unnamed !== null) {
+    // Its Parse was sent in an earlier batch, which may skip it.
+    const { head } = tracker
+    if (
+      tracker.hasEarlierBatch &&
+      session.unnamedBatch !== tracker.batch &&
+      session.unnamedBatch >= (head?.batch ?? 0)
+    )
+      return false
     if (server.unnamedOwner === session) return true
     if (unnamed.parse !== null) {
       sendUnnamed(session, server, unnamed, ReplyAction.Skip)
@@ -70,21 +133,6 @@ export function ensureUnnamed(session: Session, server: ServerConnection): boole
   server.send(CLOSE_UNNAMED)
   tracker.push(Reply.Close, ReplyAction.Skip)
   return true
-}
-
-/** Notes that the message of `entry` makes `after` the client's unnamed statement, if the server gets to it. */
-export function changeUnnamed(
-  session: Session,
-  server: ServerConnection,
-  entry: OwedReply,
-  after: UnnamedStatement | null,
-): void {
-  entry.changesUnnamed = true
-  entry.unnamedBefore = session.unnamed
-  entry.unnamedAfter = after
-  session.unnamed = after
-  session.unnamedBatch = entry.batch
-  server.unnamedOwner = after === null ? null : session
 }
 
 function sendUnnamed(

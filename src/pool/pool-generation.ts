@@ -1,4 +1,4 @@
-import type { Statement } from '../prepared/statement-registry.ts'
+import type { Statement } from '../prepared/statement.ts'
 import type { ParameterSet } from '../server/parameter-set.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 

@@ -1,5 +1,6 @@
 import { PoolerError, SqlState } from '../errors.ts'
-import type { Statement, StatementRegistry } from './statement-registry.ts'
+import type { Statement } from './statement.ts'
+import type { StatementRegistry } from './statement-registry.ts'
 
 /** Far more than any driver keeps; a client that never closes its statements must not fill the memory. */
 const MAX_NAMES = 50_000

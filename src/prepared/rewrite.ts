@@ -1,5 +1,5 @@
 import { FrontendType, HEADER_BYTES } from '../protocol/message-type.ts'
-import type { Statement } from './statement-registry.ts'
+import type { Statement } from './statement.ts'
 
 /**
  * NameRewriter: puts the server's name of a statement in place of the client's in the head of a Bind or

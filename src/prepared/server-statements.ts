@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
-import type { Statement, StatementRegistry } from './statement-registry.ts'
+import type { Statement } from './statement.ts'
+import type { StatementRegistry } from './statement-registry.ts'
 
 /** A statement that one server has, or will have when the Parse on its way succeeds. */
 export class ServerStatement {

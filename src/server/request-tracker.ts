@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert'
 import type { ClientStatement } from '../prepared/client-statements.ts'
 import type { ServerStatement } from '../prepared/server-statements.ts'
-import type { Statement } from '../prepared/statement-registry.ts'
+import type { Statement } from '../prepared/statement.ts'
 import type { UnnamedStatement } from '../prepared/unnamed-statement.ts'
 import type { ParameterSet } from './parameter-set.ts'
 

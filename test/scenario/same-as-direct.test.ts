@@ -153,10 +153,16 @@ interface Play {
   schedule: (readonly [who: number, bytes: number])[]
   servers: number
   maxStatements: number
+  prepareUnnamed: boolean
 }
 
-async function pooled({ conversations, schedule, servers, maxStatements }: Play): Promise<string[][]> {
-  const scenario = new Scenario({ default_pool_size: servers, max_prepared_statements: maxStatements })
+async function pooled(one: Play): Promise<string[][]> {
+  const { conversations, schedule, servers, maxStatements, prepareUnnamed } = one
+  const scenario = new Scenario({
+    default_pool_size: servers,
+    max_prepared_statements: maxStatements,
+    prepare_unnamed: prepareUnnamed,
+  })
   const slow: SlowServer[] = []
   scenario.onStartup = (server) => {
     server.login(1000 + slow.length)
@@ -195,9 +201,12 @@ const play: fc.Arbitrary<Play> = fc.record({
   ),
   servers: fc.integer({ min: 1, max: 2 }),
   maxStatements: fc.integer({ min: 1, max: 4 }),
+  prepareUnnamed: fc.boolean(),
 })
 
-test('every client gets the replies that a server of its own would have given', async () => {
+const timeout = process.env.POOLER_FUZZ_RUNS === undefined ? 10_000 : 24 * 3_600_000
+
+test('every client gets the replies that a server of its own would have given', { timeout }, async () => {
   await fc.assert(
     fc.asyncProperty(play, async (one) => {
       const expected = one.conversations.map((batches) => direct([...batches, ...END]))

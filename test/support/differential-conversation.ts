@@ -93,7 +93,10 @@ const optionally = (phrase: Phrase): Phrase => fc.oneof(NOTHING, phrase)
 function phrases(client: number): Phrase {
   const of = (...lists: readonly (readonly string[])[]) =>
     fc.constantFrom(...lists.flat().map((text) => text.replaceAll('{c}', String(client))))
-  const name = fc.oneof({ arbitrary: fc.constantFrom('a', 'b', 'c'), weight: 4 }, fc.constant(''))
+  const name = fc.oneof(
+    { arbitrary: fc.constantFrom('a', 'b', 'c'), weight: 4 },
+    { arbitrary: fc.constant(''), weight: 2 },
+  )
   const portal = fc.oneof({ arbitrary: fc.constant(''), weight: 3 }, fc.constantFrom('p', 'q'))
   const value = fc.constantFrom(...words.VALUES)
   const types = fc.oneof({ arbitrary: fc.constant([]), weight: 3 }, fc.constantFrom(...words.TYPES))
@@ -155,6 +158,23 @@ function phrases(client: number): Phrase {
       ),
     )
     .map((parts) => parts.flat())
+
+  /** What most drivers send for one query. */
+  const driven = fc
+    .oneof(
+      of(words.READS, words.WRITES, words.FAILURES).map((text) => ({
+        text,
+        values: [] as (string | null)[],
+      })),
+      fc.tuple(of(words.WITH_VALUE), value).map(([text, one]) => ({ text, values: [one] })),
+    )
+    .map(({ text, values }) => [
+      say.parse('', text),
+      say.bind('', { values }),
+      say.describe('P', ''),
+      say.execute(''),
+      say.sync,
+    ])
 
   /** A statement of some earlier phrase, perhaps. */
   const again = fc
@@ -220,6 +240,7 @@ function phrases(client: number): Phrase {
   )
 
   return fc.oneof(
+    { arbitrary: driven, weight: 6 },
     { arbitrary: plain, weight: 6 },
     { arbitrary: withValue, weight: 3 },
     { arbitrary: again, weight: 4 },

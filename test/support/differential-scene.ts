@@ -5,6 +5,7 @@ import { written } from './differential-conversation.ts'
 import { Player, playAll, type Record } from './differential-player.ts'
 import { RESET, SCHEMA } from './differential-vocabulary.ts'
 import { eventually } from './eventually.ts'
+import * as f from './frontend-messages.ts'
 import type { TestPooler } from './pooler.ts'
 import { startPooler } from './pooler.ts'
 import type { TestDatabase } from './postgres.ts'
@@ -20,6 +21,7 @@ import { RawClient, type RawClientOptions } from './raw-client.ts'
 export interface Setup {
   readonly poolSize: number
   readonly maxPrepared: number
+  readonly prepareUnnamed: boolean
   readonly mode: 'transaction' | 'session'
 }
 
@@ -57,6 +59,9 @@ export class Scene {
   readonly #admin: RawClient
   #clean = ''
 
+  /** Unnamed Parse messages that were answered without a server, in all plays. */
+  unnamedReuses = 0
+
   private constructor(database: TestDatabase, admin: RawClient) {
     this.#database = database
     this.#admin = admin
@@ -87,6 +92,7 @@ export class Scene {
       pooler: {
         default_pool_size: setup.poolSize,
         max_prepared_statements: setup.maxPrepared,
+        prepare_unnamed: setup.prepareUnnamed,
         pool_mode: setup.mode,
       },
     })
@@ -101,6 +107,7 @@ export class Scene {
     const pooler = await this.startPooler(play.setup)
     const problems: string[] = []
     try {
+      if (play.setup.prepareUnnamed) for (const one of play.conversations) await this.#introduce(pooler, one)
       const players = await Promise.all(
         play.conversations.map((one, index) =>
           Player.connect(this.through(pooler, one), deadlineMs, references[index] as Record),
@@ -124,6 +131,7 @@ export class Scene {
     } catch (error) {
       problems.push(String(error))
     }
+    this.unnamedReuses += pooler.stats.unnamedReuses
     await pooler.stop().catch((error: unknown) => problems.push(`stop: ${error}`))
     if (problems.length === 0 && pooler.stats.statements !== 0) {
       problems.push(`${pooler.stats.statements} statements are left in the registry`)
@@ -185,6 +193,21 @@ export class Scene {
   }
 
   /** How a client of the pooler logs in. */
+  /** Has the pooler seen the unnamed statements of a conversation twice, so that it prepares them. */
+  async #introduce(pooler: TestPooler, conversation: Conversation): Promise<void> {
+    const client = await RawClient.connect(this.through(pooler, conversation))
+    const sync = f.sync()
+    for (const { segments } of conversation.turns)
+      for (const { messages } of segments)
+        for (const { label, bytes } of messages) {
+          if (!label.startsWith('Parse "" "')) continue
+          await client.roundTrip(bytes, sync)
+          await client.query('')
+          await client.roundTrip(bytes, sync)
+        }
+    client.end()
+  }
+
   through(pooler: TestPooler, conversation: Conversation | null): RawClientOptions {
     const { host, port } = pooler
     const { user, database } = this.#database

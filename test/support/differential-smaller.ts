@@ -25,6 +25,7 @@ export function* smallerPlays(play: Play): Generator<Play> {
     yield { ...play, rounds }
   const { setup } = play
   if (setup.poolSize > 1) yield { ...play, setup: { ...setup, poolSize: 1 } }
+  if (setup.prepareUnnamed) yield { ...play, setup: { ...setup, prepareUnnamed: false } }
   if (setup.maxPrepared !== 200) yield { ...play, setup: { ...setup, maxPrepared: 200 } }
 }
 

@@ -137,6 +137,7 @@ export class Scenario {
     this.multiplexer.close(error)
     this.multiplexer.disconnect(error)
     await Promise.all([...this.pools].map((pool) => pool.stop(error)))
+    this.registry.promoted.clear()
   }
 
   #createPool(database: string, user: string): ServerPool {

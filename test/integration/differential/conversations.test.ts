@@ -26,6 +26,7 @@ function setups(poolSize: fc.Arbitrary<number>): fc.Arbitrary<Setup> {
   return fc.record({
     poolSize,
     maxPrepared: fc.constantFrom(200, 1, 2),
+    prepareUnnamed: fc.boolean(),
     mode: fc.oneof(
       { arbitrary: fc.constant('transaction' as const), weight: 9 },
       { arbitrary: fc.constant('session' as const), weight: 1 },
@@ -56,6 +57,7 @@ async function same(plays: fc.Arbitrary<Play>): Promise<void> {
     written: writtenPlay,
   })
   expect(count).toBeGreaterThan(0)
+  expect(scene.unnamedReuses, 'Parse messages saved by prepare_unnamed').toBeGreaterThan(0)
 }
 
 describe('random conversations have the answers of PostgreSQL', () => {

@@ -24,6 +24,7 @@ afterAll(() => scene.close())
 const setup: fc.Arbitrary<Setup> = fc.record({
   poolSize: fc.constant(1),
   maxPrepared: fc.constantFrom(200, 2),
+  prepareUnnamed: fc.boolean(),
   mode: fc.oneof(
     { arbitrary: fc.constant('transaction' as const), weight: 3 },
     { arbitrary: fc.constant('session' as const), weight: 1 },

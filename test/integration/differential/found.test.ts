@@ -219,3 +219,21 @@ pooled('a simple query inside a batch does not cost the next client an error', a
   await client.roundTrip(f.sync())
   expect(letters(await next.query('SELECT 3'))).toBe('TDCZ')
 })
+
+// The Parse that another client makes necessary is skipped with its batch; the next Bind is there already.
+story('an unnamed statement outlives a batch that fails in front of its Bind', async (stage) => {
+  const client = await stage.connect()
+  const other = await stage.connect()
+  await client.roundTrip(f.parse('', 'SELECT $1::text'), f.sync())
+  await other.query('SELECT 2')
+  client.send(f.execute('none'), f.bind(), f.sync(), f.bind(), f.sync())
+  await client.receiveReplies(2)
+})
+
+story('a skipped Parse does not lead to the unnamed statement of another client', async (stage) => {
+  const other = await stage.connect()
+  await other.roundTrip(f.parse('', 'SELECT 2'), f.sync())
+  const client = await stage.connect()
+  client.send(f.execute('none'), f.parse('', 'SELECT 1'), f.sync(), f.describeMessage('S', ''), f.sync())
+  await client.receiveReplies(2)
+})

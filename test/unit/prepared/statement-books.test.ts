@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type ClientStatement, ClientStatements } from '../../../src/prepared/client-statements.ts'
 import { type ServerStatement, ServerStatements } from '../../../src/prepared/server-statements.ts'
-import { type Statement, StatementRegistry } from '../../../src/prepared/statement-registry.ts'
+import type { Statement } from '../../../src/prepared/statement.ts'
+import { StatementRegistry } from '../../../src/prepared/statement-registry.ts'
 import * as frontend from '../../support/frontend-messages.ts'
 
 const text = (sql: string): Buffer => Buffer.from(`${sql}\0\0\0`)

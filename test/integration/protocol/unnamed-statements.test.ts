@@ -1,0 +1,147 @@
+import { describe, expect } from 'vitest'
+import { letters } from '../../support/backend-message.ts'
+import * as f from '../../support/frontend-messages.ts'
+import type { Stage } from '../../support/stage.ts'
+import { stories } from '../../support/stories.ts'
+
+/** prepare_unnamed where a plan made earlier might show: everything is as if it had been parsed just now. */
+
+const { story, pooled } = stories()
+
+const on = { pooler: { prepare_unnamed: true } }
+const INT4 = 23
+
+type Client = Awaited<ReturnType<Stage['connect']>>
+
+async function times(client: Client, count: number, sql: string, values: (string | null)[] = []) {
+  for (let i = 0; i < count; i++)
+    await client.roundTrip(
+      f.parse('', sql),
+      f.bind('', { values }),
+      f.describeMessage('P', ''),
+      f.execute(),
+      f.sync(),
+    )
+}
+
+describe('behind a change of the schema', () => {
+  for (const change of [
+    'ALTER TABLE t ADD b int DEFAULT 7',
+    'ALTER TABLE t ALTER a TYPE text',
+    'DROP TABLE t',
+    'DROP TABLE t; CREATE TABLE t AS SELECT 5::bigint AS c, 6 AS d',
+  ]) {
+    story(
+      `${change}: the columns are the new ones`,
+      async (stage) => {
+        const client = await stage.connect()
+        const other = await stage.connect()
+        await client.query('CREATE TABLE t AS SELECT 1 AS a')
+        await times(client, 3, 'SELECT * FROM t')
+        await other.query(change)
+        await times(client, 3, 'SELECT * FROM t')
+      },
+      on,
+    )
+    story(
+      `${change} that the pooler has not seen: the columns are the new ones`,
+      async (stage) => {
+        const client = await stage.connect()
+        await client.query('CREATE TABLE t AS SELECT 1 AS a')
+        await client.query(
+          `CREATE FUNCTION change() RETURNS int LANGUAGE plpgsql AS $$ BEGIN ${change}; RETURN 1; END $$`,
+        )
+        await times(client, 3, 'SELECT * FROM t')
+        await client.query('SELECT change()')
+        await times(client, 3, 'SELECT * FROM t')
+      },
+      on,
+    )
+  }
+
+  story(
+    'the type of a parameter is inferred anew',
+    async (stage) => {
+      const client = await stage.connect()
+      await client.query('CREATE TABLE t (a int)')
+      await times(client, 3, 'INSERT INTO t VALUES ($1)', ['1'])
+      await client.query('ALTER TABLE t ALTER a TYPE bigint')
+      await times(client, 2, 'INSERT INTO t VALUES ($1)', ['5000000000'])
+    },
+    on,
+  )
+
+  story(
+    'a transaction block is not aborted by it',
+    async (stage) => {
+      const client = await stage.connect()
+      await client.query('CREATE TABLE t AS SELECT 1 AS a')
+      await times(client, 3, 'SELECT * FROM t')
+      await client.query('BEGIN')
+      await client.query('ALTER TABLE t ADD b int')
+      await times(client, 2, 'SELECT * FROM t')
+      await client.query('COMMIT')
+      await times(client, 2, 'SELECT * FROM t')
+    },
+    on,
+  )
+})
+
+story(
+  'under another search_path the text means the other table',
+  async (stage) => {
+    const client = await stage.connect()
+    await client.query('CREATE TABLE t AS SELECT 1 AS a')
+    await client.query('CREATE SCHEMA other; CREATE TABLE other.t AS SELECT 2 AS a, 3 AS b')
+    await times(client, 3, 'SELECT * FROM t')
+    await client.query('SET search_path TO other')
+    await times(client, 3, 'SELECT * FROM t')
+    await client.query('RESET search_path')
+    await times(client, 2, 'SELECT * FROM t')
+    await client.query('SET client_min_messages TO warning; DROP SCHEMA other CASCADE')
+  },
+  on,
+)
+
+describe('errors', () => {
+  story(
+    'of Bind name the statement as the client does',
+    async (stage) => {
+      const client = await stage.connect()
+      await times(client, 4, 'SELECT $1::int', [])
+    },
+    on,
+  )
+
+  story(
+    'of Parse, plan and execution come at their places',
+    async (stage) => {
+      const client = await stage.connect()
+      await times(client, 3, 'SELECT nope')
+      await times(client, 3, 'SELECT 1/0')
+      await times(client, 3, 'SELECT 1/a FROM (VALUES (0)) AS t (a)')
+      await times(client, 3, 'SELECT $1::int', ['one'])
+    },
+    on,
+  )
+})
+
+pooled(
+  'PostgreSQL has parsed it once, and other types are another statement',
+  async (stage) => {
+    const client = await stage.connect()
+    await times(client, 5, 'SELECT $1', ['1'])
+    for (let i = 0; i < 3; i++) {
+      const answer = await client.roundTrip(
+        f.parse('', 'SELECT $1', [INT4]),
+        f.bind('', { values: ['1'] }),
+        f.execute(),
+        f.sync(),
+      )
+      expect(letters(answer)).toBe('12DCZ')
+    }
+    const count = "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1'"
+    expect(await client.value(count)).toBe('2')
+  },
+  on,
+)
