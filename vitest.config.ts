@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 /**
- * Four projects: unit and scenario need no PostgreSQL (`npm run check` runs them), integration and drivers
+ * Three projects: quick, that is unit and scenario, needs no PostgreSQL (`npm run check` runs it), integration and drivers
  * get a shared cluster and a template for private ones from the global setup.
  *
  * The files of a project take turns in a few processes, one for each core, and share the modules that are loaded
@@ -25,11 +25,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 10_000 },
-      },
-      {
-        extends: true,
-        test: { name: 'scenario', include: ['test/scenario/**/*.test.ts'], testTimeout: 10_000 },
+        test: {
+          name: 'quick',
+          include: ['test/unit/**/*.test.ts', 'test/scenario/**/*.test.ts'],
+          testTimeout: 10_000,
+        },
       },
       {
         extends: true,

@@ -55,7 +55,7 @@ test.each(['plain', 'md5', 'scram-sha-256', 'cert'] as const)(
         expect(scenario.multiplexer.clientCount).toBe(0)
         await scenario.stop()
       }),
-      { numRuns: 50 },
+      { numRuns: 20 },
     )
   },
 )

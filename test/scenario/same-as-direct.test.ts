@@ -219,7 +219,7 @@ test('every client gets the replies that a server of its own would have given', 
     }),
     {
       // The same conversations every time, unless more are asked for: a build must not fail by chance.
-      numRuns: Number(process.env.POOLER_FUZZ_RUNS ?? 60),
+      numRuns: Number(process.env.POOLER_FUZZ_RUNS ?? 30),
       ...(process.env.POOLER_FUZZ_RUNS === undefined ? { seed: 20_251_122 } : {}),
       reporter: (result) => {
         if (!result.failed) return

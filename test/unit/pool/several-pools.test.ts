@@ -313,6 +313,6 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
         }
       },
     ),
-    { numRuns: Number(process.env.POOLER_FUZZ_RUNS ?? 60) },
+    { numRuns: Number(process.env.POOLER_FUZZ_RUNS ?? 30) },
   )
 }, 30_000)

@@ -301,6 +301,6 @@ test('any order of parsing, closing, evicting, failing and clearing leaves no re
         expect(registry.size).toBe(0)
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 60 },
   )
 })
