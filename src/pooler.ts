@@ -1,6 +1,7 @@
 import { ConsoleSessions } from './admin/console-sessions.ts'
 import { loginClock } from './auth/login-clock.ts'
 import { LoginThrottle } from './auth/login-throttle.ts'
+import { throttleLimits } from './auth/throttle-limits.ts'
 import { readStartupFiles, type StartupFiles } from './client/startup-files.ts'
 import { buildConfig, type Config, type ConfigInput } from './config/config.ts'
 import { minimumWarnings } from './config/minimum-warnings.ts'
@@ -143,7 +144,7 @@ export class Pooler implements PoolerControl {
     this.#config = config
     await this.#warn()
     this.#sources.load(config, userlist)
-    this.#setThrottle()
+    this.#throttle.limits = throttleLimits(this.#config)
     const multiplexer = new Multiplexer({
       config,
       credentials: this.#sources.credentials,
@@ -301,7 +302,7 @@ export class Pooler implements PoolerControl {
     this.#rootLogger.configure(config.pooler)
     this.#config = config
     this.#sources.load(config, files.userlist)
-    this.#setThrottle()
+    this.#throttle.limits = throttleLimits(this.#config)
     tls.replaceBy(files.tls)
     multiplexer.configure({ config, credentials: this.#sources.credentials, policy: files.policy })
     reloadPools(this.#pools, before, config)
@@ -339,15 +340,6 @@ export class Pooler implements PoolerControl {
   async #warn(): Promise<void> {
     for (const line of minimumWarnings(this.#config)) this.#log.warn(line)
     for (const line of await secretFileWarnings(this.#config, this.#source?.secretFiles)) this.#log.warn(line)
-  }
-
-  #setThrottle(): void {
-    const { pooler } = this.#config
-    this.#throttle.limits = {
-      maxPendingPerAddress: pooler.max_pending_logins_per_address,
-      maxFailedPerAddress: pooler.max_failed_logins_per_address,
-      failureDelayMs: pooler.auth_failure_delay,
-    }
   }
 }
 

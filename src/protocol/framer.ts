@@ -1,4 +1,5 @@
-import { PoolerError, SqlState } from '../errors.ts'
+import type { PoolerError } from '../errors.ts'
+import { invalidMessage } from './invalid-message.ts'
 import type { ReadCounts } from './message-counts.ts'
 import { HEADER_BYTES } from './message-type.ts'
 
@@ -341,13 +342,5 @@ function messageBytes(chunk: Buffer, start: number): number {
       ((chunk[start + 3] as number) << 8) |
       (chunk[start + 4] as number)) +
     1
-  )
-}
-
-function invalidMessage(type: number, total: number): PoolerError {
-  const length = total - 1
-  return new PoolerError(
-    SqlState.ProtocolViolation,
-    `invalid message: type 0x${type.toString(16).padStart(2, '0')}, length ${length}`,
   )
 }
