@@ -46,6 +46,12 @@ export class DedicatedServers {
     this.#idle = idle
   }
 
+  /** Somebody in the queue takes the next idle server, or its place. */
+  get queueTakesIdle(): boolean {
+    const { length, dedicated } = this.#owner.waiters
+    return length > dedicated || this.claimsNext
+  }
+
   /** The next in the queue needs the place of a server that comes back: it is to be closed. */
   get claimsNext(): boolean {
     const { dedicated, first } = this.#owner.waiters

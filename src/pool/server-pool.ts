@@ -146,7 +146,7 @@ export class ServerPool implements BudgetMember {
   lease(lessee: Lessee): ServerConnection | undefined {
     const server = this.#idle.take(this.policy.roundRobin)
     const isDue = server !== undefined && this.#checks.isDue(server, this.policy)
-    if (server !== undefined && !isDue && this.waiting === 0) return this.#give(server)
+    if (server !== undefined && !isDue && !this.#dedicated.queueTakesIdle) return this.#give(server)
     this.#waiters.push(lessee, Date.now())
     if (isDue) this.#checks.start(server, this.policy, this)
     // Others wait for the answer to a check.

@@ -125,7 +125,9 @@ export class FakeServers {
   /** A lessee that has asked for a server; `server` is set if it got one at once. */
   lease(name: string): FakeLessee {
     const lessee = this.lessee(name)
-    lessee.server = this.pool.lease(lessee) ?? null
+    const server = this.pool.lease(lessee)
+    if (lessee.server !== null) throw new Error(`${name} was served from inside lease()`)
+    lessee.server = server ?? null
     return lessee
   }
 

@@ -261,6 +261,20 @@ describe('a shared limit', () => {
   })
 })
 
+test('a dedicated server that waits for a login slot leaves an idle server to the next client', async () => {
+  const servers = new FakeServers({ size: 2, maxConnecting: 1 })
+  const bob = await servers.served('bob')
+  servers.dedicate('alice')
+  servers.pool.release(bob.server)
+  const carol = servers.dedicate('carol')
+  const dave = servers.lease('dave')
+  expect(dave.server).toBe(bob.server)
+  await servers.settle()
+  servers.pool.release(bob.server)
+  await servers.settle()
+  expect(carol.server).not.toBeNull()
+})
+
 test('whatever happens to dedicated and other servers, the limit holds, and everybody is served in the end', async () => {
   const step = fc.constantFrom(
     'lease',
