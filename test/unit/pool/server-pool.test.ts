@@ -184,7 +184,7 @@ describe('waiting', () => {
     const servers = new FakeServers({ size: 1 })
     await servers.served('alice')
     servers.lease('bob')
-    vi.advanceTimersByTime(86_400_000)
+    vi.advanceTimersByTime(3_600_000)
     tick(servers)
     expect(servers.pool.waiting).toBe(1)
   })

@@ -137,7 +137,7 @@ describe.runIf(hasOpenssl())('a connection over TLS', () => {
     const { near, far } = await encrypted()
     near.connection.pause()
     const chunk = Buffer.alloc(64 * 1024, 'x')
-    const total = 32 * 1024 * 1024
+    const total = 8 * 1024 * 1024
     let written = 0
     for (; written < total; written += chunk.length) far.connection.write(chunk)
     expect(far.connection.pendingBytes).toBeGreaterThan(1024 * 1024)
