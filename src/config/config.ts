@@ -173,5 +173,22 @@ export function findDatabase(config: Config, name: string): DatabaseConfig | und
   if (listed !== undefined) return listed
   const fallback = config.fallbackDatabase
   if (fallback === undefined || ReservedNames.has(name)) return undefined
-  return Object.freeze({ ...fallback, name, dbname: fallback.dbname ?? name })
+  return asFallback(fallback, name)
+}
+
+/** What the names of [databases."*"] stand for, by its section: it is asked for at every login. */
+const fallbacks = new WeakMap<SettingsOf<'database'>, Map<string, DatabaseConfig>>()
+/** Clients can make up any name. */
+const MAX_FALLBACKS = 1000
+
+function asFallback(fallback: SettingsOf<'database'>, name: string): DatabaseConfig {
+  const known = fallbacks.get(fallback) ?? new Map<string, DatabaseConfig>()
+  fallbacks.set(fallback, known)
+  let database = known.get(name)
+  if (database === undefined) {
+    if (known.size >= MAX_FALLBACKS) known.clear()
+    database = Object.freeze({ ...fallback, name, dbname: fallback.dbname ?? name })
+    known.set(name, database)
+  }
+  return database
 }

@@ -1,4 +1,4 @@
-import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
+import { randomFillSync, randomInt, timingSafeEqual } from 'node:crypto'
 
 /** Protocol 3.0 has room for four bytes, 3.2 for up to 256. */
 const SECRET_BYTES_3_0 = 4
@@ -6,6 +6,7 @@ const SECRET_BYTES_3_2 = 32
 /** The low bits of a process id tell sessions apart, the high ones which process of a pooler they are in. */
 const SESSION_BITS = 24
 const MAX_WORKERS = 127
+const RANDOM_BYTES = 4096
 
 export interface CancelKey {
   readonly processId: number
@@ -21,13 +22,17 @@ export class CancelKeys<Owner> {
   readonly #byProcessId = new Map<number, { readonly owner: Owner; readonly secret: Buffer }>()
   readonly #byOwner = new Map<Owner, number>()
 
+  /** Drawn in advance, each byte used once: asking for four at a time costs as much as for all of these. */
+  readonly #random = Buffer.alloc(RANDOM_BYTES)
+  #randomUsed = RANDOM_BYTES
+
   constructor(worker = 0) {
     this.#worker = worker % (MAX_WORKERS + 1)
   }
 
   /** A new key for `owner`; `protocolMinor` decides how long the secret may be. */
   add(owner: Owner, protocolMinor: number): CancelKey {
-    const secret = randomBytes(protocolMinor >= 2 ? SECRET_BYTES_3_2 : SECRET_BYTES_3_0)
+    const secret = this.#randomBytes(protocolMinor >= 2 ? SECRET_BYTES_3_2 : SECRET_BYTES_3_0)
     let processId: number
     do processId = (this.#worker << SESSION_BITS) | randomInt(1, 1 << SESSION_BITS)
     while (this.#byProcessId.has(processId))
@@ -48,5 +53,15 @@ export class CancelKeys<Owner> {
     const entry = this.#byProcessId.get(processId)
     if (entry === undefined || entry.secret.length !== secret.length) return undefined
     return timingSafeEqual(entry.secret, secret) ? entry.owner : undefined
+  }
+
+  #randomBytes(count: number): Buffer {
+    if (this.#randomUsed + count > RANDOM_BYTES) {
+      randomFillSync(this.#random)
+      this.#randomUsed = 0
+    }
+    const start = this.#randomUsed
+    this.#randomUsed += count
+    return Buffer.from(this.#random.subarray(start, this.#randomUsed))
   }
 }

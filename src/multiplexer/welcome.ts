@@ -1,8 +1,9 @@
 import { ClientState } from '../client/client-state.ts'
 import type { PoolerError } from '../errors.ts'
-import { encodeBackendKeyData, encodeParameterStatus, READY_IDLE } from '../protocol/responses.ts'
+import { encodeBackendKeyData, READY_IDLE } from '../protocol/responses.ts'
 import { goesBy } from '../server/goes-by.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
+import { encodeReported } from './encode-reported.ts'
 import { isDone, leaseServer, releaseServer } from './leasing.ts'
 import { type Session, SessionPhase } from './session.ts'
 
@@ -58,10 +59,7 @@ export function continueWelcome(session: Session, server: ServerConnection): voi
 
 function sendWelcome(session: Session, reported: ReadonlyMap<string, string>): void {
   const { client } = session
-  for (const [name, spelling] of reported) {
-    const value = client.parameters.get(name)
-    if (value !== undefined) client.send(encodeParameterStatus(spelling, value))
-  }
+  client.send(encodeReported(client.parameters, reported))
   const { processId, secret } = session.context.addCancelKey(session)
   client.send(encodeBackendKeyData(processId, secret))
   client.send(READY_IDLE)

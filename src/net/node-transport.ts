@@ -8,6 +8,7 @@ import {
 } from 'node:net'
 import { unixSocketPath } from '../config/unix-socket-path.ts'
 import type { FlushQueue } from './flush-queue.ts'
+import { type AcceptedHandle, takeHandles } from './take-handles.ts'
 import { handshakeError, startTlsOn } from './tls-socket.ts'
 import type {
   BoundListener,
@@ -43,21 +44,19 @@ export class NodeTransport implements Transport {
     onAccept: (connection: Connection) => void,
     onError: (error: Error) => void = () => {},
   ): Promise<BoundListener> {
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true })
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
     if ('host' in options) {
-      server.on('connection', (socket) => {
-        const connection = this.#adopt(socket)
-        // Without an address it has gone already, and must not pass for a client of the unix socket.
-        if (connection.remoteAddress === '') connection.destroy()
-        else onAccept(connection)
-      })
       const { host, port, backlog } = options
       // "::" beside "0.0.0.0" would be in its way if it meant both, so it means IPv6 alone, as with PostgreSQL.
       const where = host === '*' ? {} : { host, ipv6Only: true }
       await listening(server, { ...where, port, backlog }, onError)
+      this.#acceptOn(server, (connection) => {
+        // Without an address it has gone already, and must not pass for a client of the unix socket.
+        if (connection.remoteAddress === '') connection.destroy()
+        else onAccept(connection)
+      })
       return boundListener(server)
     }
-    server.on('connection', (socket) => onAccept(this.#adopt(socket)))
     const { folder, port, backlog, mode, groupId } = options
     const file = await UnixSocketFile.prepare(unixSocketPath(folder, port))
     const close = async (): Promise<void> => {
@@ -67,6 +66,7 @@ export class NodeTransport implements Transport {
     }
     try {
       await listening(server, { path: file.bindPath, backlog }, onError)
+      this.#acceptOn(server, onAccept)
       await file.publish(mode, groupId)
     } catch (error) {
       await close()
@@ -101,6 +101,7 @@ export class NodeTransport implements Transport {
         () => {
           signal.removeEventListener('abort', onAbort)
           socket.off('error', onError)
+          connection.readAddress()
           resolve(connection)
         },
       )
@@ -108,25 +109,30 @@ export class NodeTransport implements Transport {
   }
 
   /**
-   * Gives an accepted socket the shared read buffer. `onread` exists for new sockets only, so the handle
-   * moves to a new Socket; where Node does not offer the handle, the socket is read through 'data' events.
+   * `onread`, which gives a socket the shared read buffer, exists for new sockets only, so accepted handles are taken
+   * before Node makes sockets of its own for them; where Node does not offer that, they are read through 'data' events.
    */
-  #adopt(accepted: Socket): NodeConnection {
-    const connection = new NodeConnection(this.#queue)
-    const withHandle = accepted as unknown as { _handle: object | null }
-    const handle = withHandle._handle
-    if (handle === null || handle === undefined) {
-      connection.attach(accepted)
+  #acceptOn(server: Server, onAccept: (connection: Connection) => void): void {
+    const taken = takeHandles(server, (handle) => onAccept(this.#adopt(handle)))
+    if (taken) return
+    server.on('connection', (socket) => {
+      const connection = new NodeConnection(this.#queue)
+      connection.attach(socket)
+      connection.keepAlive()
       connection.readThroughEvents()
-      return connection
-    }
-    // Without its handle the first socket is an empty shell; destroying it tells the server that it is gone.
-    withHandle._handle = null
-    accepted.destroy()
-    const options = { ...connection.socketOptions(this.#readBuffer), handle } as SocketConstructorOpts
-    const socket = new Socket(options)
-    connection.descriptor = (handle as { fd?: number }).fd
+      onAccept(connection)
+    })
+  }
+
+  #adopt(handle: AcceptedHandle): NodeConnection {
+    const connection = new NodeConnection(this.#queue)
+    const socket = new Socket({
+      ...connection.socketOptions(this.#readBuffer),
+      handle,
+    } as SocketConstructorOpts)
+    connection.descriptor = handle.fd
     connection.attach(socket)
+    connection.keepAlive()
     socket.resume()
     return connection
   }
@@ -179,18 +185,23 @@ class NodeConnection implements Connection {
 
   attach(socket: Socket): void {
     this.#socket = socket
-    this.#readAddress()
+    this.readAddress()
     // A socket that TLS has taken over reports nothing any more: the encrypted one does.
     const tell = (event: (handler: SocketHandler) => void): void => {
       if (this.#handler !== null && this.#socket === socket) event(this.#handler)
     }
-    socket.on('connect', () => this.#readAddress())
     socket.on('drain', () => tell((handler) => handler.onDrain()))
     socket.on('end', () => this.#onEnd(tell))
     socket.on('error', (error) => {
       this.#error ??= error
     })
     socket.on('close', () => tell((handler) => handler.onClose(this.#closeError())))
+  }
+
+  /** What is asked of accepted sockets; the other ones are opened so. */
+  keepAlive(): void {
+    this.#socket.setNoDelay(true)
+    this.#socket.setKeepAlive(true)
   }
 
   readThroughEvents(): void {
@@ -241,7 +252,8 @@ class NodeConnection implements Connection {
     this.#socket.destroy()
   }
 
-  #readAddress(): void {
+  /** Once more where the socket has been connected since. */
+  readAddress(): void {
     this.remoteAddress = this.#socket.remoteAddress ?? this.remoteAddress
     this.remotePort = this.#socket.remotePort ?? this.remotePort
   }
