@@ -19,6 +19,7 @@ export interface PoolPolicy {
   readonly maxConnecting: number
   readonly roundRobin: boolean
   readonly prepareUnnamed: boolean
+  readonly lazyBegin: boolean
   /** query_wait_timeout; 0 = for ever. */
   readonly waitTimeoutMs: number
   /** server_lifetime; 0 = one lease. */
@@ -53,6 +54,7 @@ export function poolPolicy(config: Config, database: DatabaseConfig, user: strin
     maxConnecting: pooler.max_connecting,
     roundRobin: pooler.server_round_robin,
     prepareUnnamed: own?.prepare_unnamed ?? database.prepare_unnamed ?? pooler.prepare_unnamed,
+    lazyBegin: own?.lazy_begin ?? database.lazy_begin ?? pooler.lazy_begin,
     waitTimeoutMs: own?.query_wait_timeout ?? database.query_wait_timeout ?? pooler.query_wait_timeout,
     lifetimeMs: database.server_lifetime ?? pooler.server_lifetime,
     idleTimeoutMs: pooler.server_idle_timeout,

@@ -256,6 +256,30 @@ export const poolSettings = {
       },
     },
   },
+  lazy_begin: {
+    type: 'boolean',
+    reloadable: true,
+    in: {
+      pooler: {
+        default: false,
+        doc: [
+          'true answers a plain BEGIN or START TRANSACTION without a server and sends it with the next statement, which',
+          'saves a round trip; a transaction without a statement never reaches a server. Transaction pooling only.',
+          'now() is then the time of the first statement, not that of BEGIN.',
+        ],
+      },
+      database: {
+        otherwise: 'lazy_begin of [pooler]',
+        example: true,
+        doc: ['lazy_begin for this database.'],
+      },
+      user: {
+        otherwise: 'that of the database, then of [pooler]',
+        example: true,
+        doc: ['lazy_begin for this user, in every database.'],
+      },
+    },
+  },
   max_prepared_statements: {
     type: 'integer',
     reloadable: true,

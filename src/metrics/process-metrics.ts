@@ -125,6 +125,18 @@ export const processMetrics: readonly NumberMetric[] = [
     'Texts that were given up for others.',
     ({ registry }) => registry.promoted.evictions,
   ),
+  single(
+    'counter',
+    'lazy_begins_total',
+    'BEGINs that were answered without a server (lazy_begin).',
+    ({ multiplexer }) => multiplexer.lazyBegins.begins,
+  ),
+  single(
+    'counter',
+    'lazy_begins_empty_total',
+    'Of which those whose transaction ended without a statement, so that no server was needed.',
+    ({ multiplexer }) => multiplexer.lazyBegins.empty,
+  ),
   single('gauge', 'dns_hosts', 'Names of servers that were looked up.', ({ dns }) => [...dns].length),
   {
     name: 'pooler_dns_lookups_total',

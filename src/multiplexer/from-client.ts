@@ -4,15 +4,15 @@ import { encodeErrorResponse } from '../protocol/error-response.ts'
 import { encodeQuery, STATEMENT } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { FrontendType, frontendTypeName, HEADER_BYTES } from '../protocol/message-type.ts'
-import { READY_IDLE } from '../protocol/responses.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import { Effect, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { changeUnnamed } from './change-unnamed.ts'
 import { leave } from './departure.ts'
+import { answerWithoutServer, readyWithoutServer } from './lazy-begin.ts'
 import { leaseServer } from './leasing.ts'
 import { hold, mustWait } from './server-preparation.ts'
-import { type Session, SessionPhase } from './session.ts'
+import { Begun, type Session, SessionPhase } from './session.ts'
 import { emitSynthesised } from './settle.ts'
 import { bind, close, describe, parse, parseKnown } from './statement-messages.ts'
 import {
@@ -74,6 +74,14 @@ function handle(
   end: number,
 ): Verdict {
   switch (type) {
+    case FrontendType.Query:
+      if (
+        session.server === null &&
+        end - start === total &&
+        answerWithoutServer(session, buffer, start, end)
+      )
+        return Verdict.Drop
+      break
     case FrontendType.Sync:
       return sync(session)
     case FrontendType.Flush:
@@ -138,7 +146,7 @@ function sync(session: Session): Verdict {
   session.skipToSync = false
   const { server } = session
   if (server === null) {
-    session.client.send(READY_IDLE)
+    session.client.send(readyWithoutServer(session))
     session.answeredAtMs = Date.now()
     return Verdict.Drop
   }
@@ -203,6 +211,7 @@ function noteDiscard(session: Session, server: ServerConnection): void {
 function answerCanceled(session: Session, type: number): Verdict {
   const { client } = session
   session.canceled = false
+  if (session.begun !== Begun.No) session.begun = Begun.Failed
   session.requestSinceMs = 0
   session.answeredAtMs = Date.now()
   client.send(
@@ -213,7 +222,7 @@ function answerCanceled(session: Session, type: number): Verdict {
     }),
   )
   if (type === FrontendType.Query || type === FrontendType.FunctionCall || type === FrontendType.Sync) {
-    client.send(READY_IDLE)
+    client.send(readyWithoutServer(session))
   } else {
     session.skipToSync = true
   }

@@ -231,7 +231,8 @@ function readyForQuery(
   const { tracker, framer } = server
   const { head } = tracker
   const injected = head?.isInjected ?? false
-  server.transactionStatus = buffer[start + HEADER_BYTES] as TransactionStatus
+  // The BEGIN of lazy_begin is on its way behind the session's parameters: what else is, is in its transaction.
+  if (!tracker.beginsTransaction) server.transactionStatus = buffer[start + HEADER_BYTES] as TransactionStatus
   framer.flushRun(start)
   if (head === null || !endsBatch(head.reply)) {
     // A COPY that failed with a Sync already under way may be answered for that Sync, too.

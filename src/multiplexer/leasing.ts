@@ -2,7 +2,8 @@ import { ClientState } from '../client/client-state.ts'
 import { PauseReason } from '../net/wire.ts'
 import { TransactionStatus } from '../protocol/transaction-status.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
-import { type Session, SessionPhase } from './session.ts'
+import { beginOnServer } from './lazy-begin.ts'
+import { Begun, type Session, SessionPhase } from './session.ts'
 import { prepareServer } from './session-parameters.ts'
 
 /**
@@ -41,6 +42,7 @@ export function takeServer(session: Session, server: ServerConnection): void {
   }
   if (session.client.wire.congested) server.wire.pause(PauseReason.PeerCongested)
   prepareServer(session, server)
+  if (session.begun !== Begun.No) beginOnServer(session, server)
 }
 
 /**

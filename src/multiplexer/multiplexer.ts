@@ -26,6 +26,7 @@ import { failClient } from './departure.ts'
 import { ErrorCounts } from './error-counts.ts'
 import { FineClock } from './fine-clock.ts'
 import { KnownParameters } from './known-parameters.ts'
+import { LazyBeginCounts } from './lazy-begin-counts.ts'
 import { isBetweenTransactions } from './leasing.ts'
 import type { LoggedInClient } from './logged-in-client.ts'
 import { type ReplicationContext, ReplicationSession } from './replication-session.ts'
@@ -74,6 +75,7 @@ export class Multiplexer implements SessionContext, ReplicationContext {
   readonly knownParameters = new KnownParameters()
   readonly rewriter = new NameRewriter()
   readonly clock = new FineClock()
+  readonly lazyBegins = new LazyBeginCounts()
   readonly counts: ConnectionCounts | null
   readonly log: Logger
   /** What clients were told at their end. */

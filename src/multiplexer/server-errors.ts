@@ -106,10 +106,11 @@ function injectedFailed(
     server.close(new PoolerError(SqlState.ConnectionFailure, `the server could not be cleaned: ${message}`))
     return Verdict.Drop
   }
+  if (head.effect === Effect.BeginFailed) return Verdict.Drop
   undo(session, server, head)
   if (session.phase !== SessionPhase.Welcome) server.usable = false
   session.client.close(
-    'invalid server parameter',
+    head.effect === Effect.Begin ? 'the transaction could not be begun' : 'invalid server parameter',
     new PoolerError(fields.sqlState ?? SqlState.InvalidParameterValue, message, {
       ...(fields.detail === undefined ? {} : { detail: fields.detail }),
       ...(fields.hint === undefined ? {} : { hint: fields.hint }),

@@ -15,6 +15,7 @@ import type { ServerConnection, ServerHandler } from '../server/server-connectio
 import { BatchRecorder } from './batch-recorder.ts'
 import type { FineClock } from './fine-clock.ts'
 import type { KnownParameters } from './known-parameters.ts'
+import type { LazyBeginCounts } from './lazy-begin-counts.ts'
 
 export const SessionPhase = {
   /** Authenticated, not yet welcomed. */
@@ -26,12 +27,23 @@ export const SessionPhase = {
 } as const
 export type SessionPhase = (typeof SessionPhase)[keyof typeof SessionPhase]
 
+/** The transaction block of a session without a server (lazy_begin). */
+export const Begun = {
+  No: 0,
+  /** BEGIN was answered; the server gets it with the next statement. */
+  Yes: 1,
+  /** The same, and a statement of it was canceled while it waited for a server. */
+  Failed: 2,
+} as const
+export type Begun = (typeof Begun)[keyof typeof Begun]
+
 /** What all sessions share. */
 export interface SessionContext {
   readonly registry: StatementRegistry
   readonly knownParameters: KnownParameters
   readonly rewriter: NameRewriter
   readonly clock: FineClock
+  readonly lazyBegins: LazyBeginCounts
   readonly log: Logger
   /** Null where nobody reads them. */
   readonly counts: ConnectionCounts | null
@@ -84,6 +96,7 @@ export class Session {
   events!: SessionEvents
   phase: SessionPhase = SessionPhase.Welcome
   server: ServerConnection | null = null
+  begun: Begun = Begun.No
   /** In the queue of the pool. */
   waiting = false
   /** After an error in the extended protocol: what the client sends is discarded up to its Sync. */

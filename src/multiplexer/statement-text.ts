@@ -65,6 +65,27 @@ export function setsParameters(buffer: Buffer, start: number, end: number): bool
   return false
 }
 
+/** The command tag of a plain BEGIN, COMMIT or ROLLBACK, in any of their spellings; undefined for other texts. */
+export function transactionTag(buffer: Buffer, start: number, end: number): TransactionTag | undefined {
+  if (end - start > MAX_TRANSACTION_BYTES) return undefined
+  const [, verb] = TRANSACTION.exec(head(buffer, start, end).toLowerCase()) ?? []
+  return verb === undefined ? undefined : TAGS[verb]
+}
+
+export type TransactionTag = 'BEGIN' | 'START TRANSACTION' | 'COMMIT' | 'ROLLBACK'
+
+const MAX_TRANSACTION_BYTES = 40
+const TRANSACTION =
+  /^[ \t\r\n]*(start(?=[ \t\r\n]+transaction)|begin|commit|end|rollback|abort)(?:[ \t\r\n]+(?:work|transaction))?[ \t\r\n;]*$/
+const TAGS: Readonly<Record<string, TransactionTag>> = {
+  begin: 'BEGIN',
+  start: 'START TRANSACTION',
+  commit: 'COMMIT',
+  end: 'COMMIT',
+  rollback: 'ROLLBACK',
+  abort: 'ROLLBACK',
+}
+
 /** The name in `DEALLOCATE [PREPARE] name`, folded as PostgreSQL folds identifiers; undefined for other texts. */
 export function deallocatedName(text: string): string | undefined {
   const match =

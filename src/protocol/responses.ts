@@ -9,7 +9,13 @@ import { TransactionStatus } from './transaction-status.ts'
 
 export const PARSE_COMPLETE = Buffer.from([BackendType.ParseComplete, 0, 0, 0, 4])
 export const CLOSE_COMPLETE = Buffer.from([BackendType.CloseComplete, 0, 0, 0, 4])
-export const READY_IDLE = Buffer.from([BackendType.ReadyForQuery, 0, 0, 0, 5, TransactionStatus.Idle])
+export const READY_IDLE = encodeReady(TransactionStatus.Idle)
+export const READY_IN_TRANSACTION = encodeReady(TransactionStatus.InTransaction)
+export const READY_FAILED = encodeReady(TransactionStatus.Failed)
+
+function encodeReady(status: TransactionStatus): Buffer {
+  return Buffer.from([BackendType.ReadyForQuery, 0, 0, 0, 5, status])
+}
 
 export function encodeParameterStatus(name: string, value: string): Buffer {
   return new BodyWriter().begin(BackendType.ParameterStatus).cstring(name).cstring(value).end().take()

@@ -77,6 +77,10 @@ export const Effect = {
   Repeat: 11,
   /** ROLLBACK or server_reset_query on behalf of a client that has left. */
   CleanUp: 12,
+  /** The BEGIN that the client was answered before it had a server. */
+  Begin: 13,
+  /** The same for a transaction that has failed since: its error is wanted. */
+  BeginFailed: 14,
 } as const
 export type Effect = (typeof Effect)[keyof typeof Effect]
 
@@ -218,6 +222,13 @@ export class RequestTracker {
       if (!entry.isInjected) return true
     }
     return false
+  }
+
+  /** The second reply owed is that to the BEGIN of lazy_begin. */
+  get beginsTransaction(): boolean {
+    if (this.#length < 2) return false
+    const { effect } = this.at(1)
+    return effect === Effect.Begin || effect === Effect.BeginFailed
   }
 
   /** A message that ends a batch was sent behind the oldest. */

@@ -154,14 +154,16 @@ interface Play {
   servers: number
   maxStatements: number
   prepareUnnamed: boolean
+  lazyBegin: boolean
 }
 
 async function pooled(one: Play): Promise<string[][]> {
-  const { conversations, schedule, servers, maxStatements, prepareUnnamed } = one
+  const { conversations, schedule, servers, maxStatements, prepareUnnamed, lazyBegin } = one
   const scenario = new Scenario({
     default_pool_size: servers,
     max_prepared_statements: maxStatements,
     prepare_unnamed: prepareUnnamed,
+    lazy_begin: lazyBegin,
   })
   const slow: SlowServer[] = []
   scenario.onStartup = (server) => {
@@ -202,6 +204,7 @@ const play: fc.Arbitrary<Play> = fc.record({
   servers: fc.integer({ min: 1, max: 2 }),
   maxStatements: fc.integer({ min: 1, max: 4 }),
   prepareUnnamed: fc.boolean(),
+  lazyBegin: fc.boolean(),
 })
 
 const timeout = process.env.POOLER_FUZZ_RUNS === undefined ? 10_000 : 24 * 3_600_000

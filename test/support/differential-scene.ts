@@ -22,6 +22,7 @@ export interface Setup {
   readonly poolSize: number
   readonly maxPrepared: number
   readonly prepareUnnamed: boolean
+  readonly lazyBegin: boolean
   readonly mode: 'transaction' | 'session'
 }
 
@@ -93,6 +94,7 @@ export class Scene {
         default_pool_size: setup.poolSize,
         max_prepared_statements: setup.maxPrepared,
         prepare_unnamed: setup.prepareUnnamed,
+        lazy_begin: setup.lazyBegin,
         pool_mode: setup.mode,
       },
     })

@@ -26,6 +26,7 @@ export function* smallerPlays(play: Play): Generator<Play> {
   const { setup } = play
   if (setup.poolSize > 1) yield { ...play, setup: { ...setup, poolSize: 1 } }
   if (setup.prepareUnnamed) yield { ...play, setup: { ...setup, prepareUnnamed: false } }
+  if (setup.lazyBegin) yield { ...play, setup: { ...setup, lazyBegin: false } }
   if (setup.maxPrepared !== 200) yield { ...play, setup: { ...setup, maxPrepared: 200 } }
 }
 

@@ -27,6 +27,7 @@ function setups(poolSize: fc.Arbitrary<number>): fc.Arbitrary<Setup> {
     poolSize,
     maxPrepared: fc.constantFrom(200, 1, 2),
     prepareUnnamed: fc.boolean(),
+    lazyBegin: fc.boolean(),
     mode: fc.oneof(
       { arbitrary: fc.constant('transaction' as const), weight: 9 },
       { arbitrary: fc.constant('session' as const), weight: 1 },

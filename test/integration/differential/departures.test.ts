@@ -25,6 +25,7 @@ const setup: fc.Arbitrary<Setup> = fc.record({
   poolSize: fc.constant(1),
   maxPrepared: fc.constantFrom(200, 2),
   prepareUnnamed: fc.boolean(),
+  lazyBegin: fc.boolean(),
   mode: fc.oneof(
     { arbitrary: fc.constant('transaction' as const), weight: 3 },
     { arbitrary: fc.constant('session' as const), weight: 1 },

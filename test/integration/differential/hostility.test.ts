@@ -17,7 +17,13 @@ const USUAL_RUNS = 30
 /** Of memory that is still in use when all attackers are gone. */
 const MAX_GROWTH_BYTES = 64 * 1024 * 1024
 
-const SETUP: Setup = { poolSize: 2, maxPrepared: 5, prepareUnnamed: true, mode: 'transaction' }
+const SETUP: Setup = {
+  poolSize: 2,
+  maxPrepared: 5,
+  prepareUnnamed: true,
+  lazyBegin: true,
+  mode: 'transaction',
+}
 
 let scene: Scene
 let pooler: TestPooler

@@ -83,6 +83,7 @@ describe('defaults', () => {
       max_connecting: 5,
       server_round_robin: false,
       prepare_unnamed: false,
+      lazy_begin: false,
       max_prepared_statements: 200,
       query_wait_timeout: 120_000,
       query_wait_notify: 5000,
