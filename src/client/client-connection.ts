@@ -163,6 +163,15 @@ export class ClientConnection implements WireOwner, MessageHandler {
    * error the client is told; `reason` is for logs and metrics.
    */
   close(reason: string, error?: PoolerError): void {
+    this.#end(reason, error, false)
+  }
+
+  /** The same for a client that has said Terminate or ended its half, without an error. */
+  part(reason: string): void {
+    this.#end(reason, undefined, true)
+  }
+
+  #end(reason: string, error: PoolerError | undefined, hasLeft: boolean): void {
     if (this.state === ClientState.Closed) return
     this.state = ClientState.Closed
     this.#counts?.clients.closed.note(clientCloseClass(reason, error))
@@ -171,7 +180,9 @@ export class ClientConnection implements WireOwner, MessageHandler {
       this.noteError(error, this)
       this.send(encodePoolerError(error, this.errorCode))
     }
-    this.wire.close()
+    // TLS has a goodbye of its own.
+    if (hasLeft && this.tls === null) this.wire.part()
+    else this.wire.close()
     this.handler.onClientClosed(reason)
   }
 

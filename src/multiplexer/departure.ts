@@ -52,7 +52,8 @@ export function closeIfAnswered(session: Session): void {
       !client.framer.midMessage
     if (answerComes || session.heldForReply) return
   }
-  client.close(session.pendingError?.message ?? 'client closed the connection', session.pendingError)
+  if (session.pendingError === undefined) client.part('client closed the connection')
+  else client.fail(session.pendingError)
 }
 
 /**

@@ -182,6 +182,17 @@ export class Wire implements SocketHandler {
   }
 
   /**
+   * Ends the connection with a peer that has said goodbye, and so neither sends nor reads: what was appended is still
+   * sent, but nobody waits for its end of the connection, as PostgreSQL does not.
+   */
+  part(): void {
+    if (this.#closed) return
+    this.flush()
+    if (this.#connection.pendingBytes > 0) this.#end(LINGER_MS)
+    else this.destroy()
+  }
+
+  /**
    * Ends the connection in the middle of something: what was appended in this turn is not sent. The socket is read
    * until the peer closes it, for `lingerMs` and `maxBytes`.
    */
