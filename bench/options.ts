@@ -20,7 +20,7 @@ export const usage = `Usage: npm run bench -- [options]
 Measures PostgreSQL directly, through the pooler, and through PgBouncer where there is one.
 
 Options:
-      --quick            one-second measurements in two pairs: under two minutes
+      --quick            half of the workloads, one-second measurements in two pairs: under two minutes
       --seconds N        length of one measurement (default 5)
       --pairs N          how often each target is measured in turns (default 3)
       --only ID,ID       only these workloads (the names are printed as they run)

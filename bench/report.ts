@@ -1,11 +1,16 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { chart } from './report/chart.ts'
 import { renderReport } from './report/render.ts'
 import { newestResult } from './result.ts'
 
-/** Writes the newest result between the markers in README.md; prints it where the README has no markers. */
+/**
+ * Writes the newest result between the markers in README.md, and its chart beside the results; prints it where the
+ * README has no markers.
+ */
 
 const README = fileURLToPath(new URL('../README.md', import.meta.url))
+const CHART = 'bench/results/throughput.svg'
 const START = '<!-- bench:start -->'
 const END = '<!-- bench:end -->'
 
@@ -14,7 +19,9 @@ if (result === null) {
   console.error('bench/results has no result: run "npm run bench" first')
   process.exitCode = 1
 } else {
-  await write(renderReport(result))
+  await writeFile(fileURLToPath(new URL(`../${CHART}`, import.meta.url)), chart(result))
+  const picture = `![Throughput of the pooler as a multiple of PgBouncer's, by workload](${CHART})`
+  await write(`${picture}\n\n${renderReport(result)}`)
 }
 
 async function write(report: string): Promise<void> {

@@ -21,12 +21,26 @@ const BUN = 'bun'
 const WARM_UP_SECONDS = 2
 const WARM_UP = ['select-simple-50', 'select-prepared-50', 'churn-10']
 
+/** What fits into two minutes with three poolers and PostgreSQL itself. */
+const QUICK = [
+  'select-simple-50',
+  'select-extended-50',
+  'select-prepared-50',
+  'tpcb-20',
+  'churn-10',
+  'churn-tls-10',
+  'rows-large',
+  'null-simple-50',
+  'latency-50',
+]
+
 async function main(options: BenchOptions): Promise<void> {
-  const workloads = chosen(options.only)
   const pgbench = await programVersion('pgbench', 'pgbench')
   const pgbouncer = await findPgbouncer(options.pgbouncer)
   const bun = await programVersion(BUN, '')
   const notes = missing(pgbench, pgbouncer, bun)
+  const openssl = await programVersion('openssl', 'openssl', 'version')
+  const workloads = chosen(options, { tls: pgbench !== null && openssl !== null }, notes)
   for (const note of notes) say(note)
   const stamp = await makeStamp({ pgbench, pgbouncer: pgbouncer?.version ?? null, bun })
   const stage = await Stage.open({
@@ -34,6 +48,7 @@ async function main(options: BenchOptions): Promise<void> {
     maxClients: MAX_CLIENTS,
     scale: SCALE,
     pgbouncer,
+    tls: openssl !== null,
     bun: bun === null ? null : BUN,
     say,
   })
@@ -83,13 +98,17 @@ async function main(options: BenchOptions): Promise<void> {
   }
 }
 
-function chosen(only: readonly string[]): readonly Workload[] {
+function chosen({ only, quick }: BenchOptions, can: { tls: boolean }, notes: string[]): readonly Workload[] {
   const unknown = only.filter((name) => !WORKLOADS.some(({ id }) => id === name))
   if (unknown.length > 0) {
     const known = WORKLOADS.map(({ id }) => id).join(', ')
     throw new Error(`there is no workload ${unknown.join(', ')}; there are: ${known}`)
   }
-  return only.length === 0 ? WORKLOADS : WORKLOADS.filter(({ id }) => only.includes(id))
+  const wanted = only.length === 0 && quick ? QUICK : only
+  const all = wanted.length === 0 ? WORKLOADS : WORKLOADS.filter(({ id }) => wanted.includes(id))
+  const possible = all.filter(({ login }) => login !== 'tls' || can.tls)
+  if (possible.length < all.length) notes.push('TLS is not measured: it needs pgbench and openssl')
+  return possible
 }
 
 async function findPgbouncer(path: string | undefined): Promise<PgbouncerProgram | null> {

@@ -1,6 +1,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CertificateAuthority, type CertificateFiles } from '../test/support/certificates.ts'
 import type { Workload } from './load/workload.ts'
 import { BenchDatabase } from './targets/database.ts'
 import { NullBackend } from './targets/null-backend.ts'
@@ -20,6 +21,8 @@ export interface StageOptions {
   readonly maxClients: number
   readonly scale: number
   readonly pgbouncer: PgbouncerProgram | null
+  /** TLS is measured, too; needs the openssl command. */
+  readonly tls: boolean
   /** The command `bun`, where there is one. */
   readonly bun: string | null
   readonly say: (line: string) => void
@@ -28,6 +31,8 @@ export interface StageOptions {
 export class Stage {
   /** Measured in this order. */
   readonly targets: Target[] = []
+  /** Those that ask for passwords and offer TLS. */
+  readonly #secured: Target[] = []
   /** Those that have canned answers behind them instead of PostgreSQL. */
   readonly #withoutServer: Target[] = []
   readonly #options: StageOptions
@@ -50,7 +55,8 @@ export class Stage {
   }
 
   /** Where a workload is measured. */
-  targetsOf({ backend }: Workload): readonly Target[] {
+  targetsOf({ backend, login }: Workload): readonly Target[] {
+    if (login !== undefined) return this.#secured
     return backend === 'null' ? this.#withoutServer : this.targets
   }
 
@@ -59,9 +65,20 @@ export class Stage {
     return this.#poolersBefore(this.targets)
   }
 
-  #poolersBefore(targets: readonly Target[]): readonly (() => Promise<Target>)[] {
+  /** Null where there is no openssl to make one. */
+  async #certificate() {
+    if (!this.#options.tls) return null
+    const authority = await CertificateAuthority.create(join(this.#folder, 'certificates'))
+    const files = await authority.issue('localhost', { names: ['IP:127.0.0.1'] })
+    return { files, postgres: await authority.postgresSettings(files) }
+  }
+
+  #poolersBefore(
+    targets: readonly Target[],
+    certificate?: CertificateFiles,
+  ): readonly (() => Promise<Target>)[] {
     const { pgbouncer, bun } = this.#options
-    const options = this.#poolerOptions(targets)
+    const options = { ...this.#poolerOptions(targets), certificate }
     const starts: (() => Promise<Target>)[] = [() => PoolerProcess.start(options)]
     if (bun !== null) starts.push(() => PoolerProcess.start({ ...options, bun }))
     if (pgbouncer !== null) starts.push(() => PgbouncerProcess.start(pgbouncer, options))
@@ -70,7 +87,7 @@ export class Stage {
 
   async close(): Promise<void> {
     // Newest first: the poolers before the database behind them.
-    for (const targets of [this.#withoutServer, this.targets])
+    for (const targets of [this.#withoutServer, this.#secured, this.targets])
       for (const target of targets.splice(0).reverse()) await target.stop()
     await rm(this.#folder, { recursive: true, force: true })
   }
@@ -82,10 +99,15 @@ export class Stage {
     say('building the pooler')
     await buildPooler()
     say(`starting PostgreSQL and filling pgbench's tables, scale ${scale}`)
-    this.targets.push(await BenchDatabase.start(this.#folder, scale))
+    const certificate = await this.#certificate()
+    const database = await BenchDatabase.start(this.#folder, scale, certificate?.postgres)
+    this.targets.push(database)
+    this.#secured.push(database.secured)
     this.#withoutServer.push(await NullBackend.start(this.#folder))
     for (const targets of [this.targets, this.#withoutServer])
       for (const start of this.#poolersBefore(targets)) targets.push(await start())
+    for (const start of this.#poolersBefore(this.#secured, certificate?.files))
+      this.#secured.push(await start())
   }
 
   #poolerOptions([database]: readonly Target[]): PoolerProcessOptions {

@@ -39,6 +39,11 @@ export async function pgbench(
   ]
   const { exitCode, stdout, stderr } = await runProgram('pgbench', parameters, {
     deadlineMs: seconds * 1000 + GRACE_MS,
+    environment: {
+      // TLS wherever it is offered would be libpq's own choice.
+      PGSSLMODE: workload.login === 'tls' ? 'require' : 'disable',
+      ...(address.password === undefined ? {} : { PGPASSWORD: address.password }),
+    },
   })
   const transactions = Number(/transactions actually processed: (\d+)/.exec(stdout)?.[1])
   const rate = Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1])

@@ -1,4 +1,6 @@
 import { connect, type Socket } from 'node:net'
+import { ServerExchange } from '../../src/auth/server-exchange.ts'
+import { PlainSecret } from '../../src/auth/user-secret.ts'
 import { startup, terminate } from '../../test/support/frontend-messages.ts'
 import type { LoadAddress } from './workload.ts'
 
@@ -17,6 +19,15 @@ const READ_BUFFER_BYTES = 64 * 1024
 /** `error` is what the server or the system said, null if all went well. */
 export type Ready = (error: string | null) => void
 
+/** One secret for all connections keeps the keys derived from it: the next login costs this process nearly nothing. */
+const secrets = new Map<string, PlainSecret>()
+
+function secretOf(password: string): PlainSecret {
+  const secret = secrets.get(password) ?? new PlainSecret(password)
+  secrets.set(password, secret)
+  return secret
+}
+
 const sharedReadBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES)
 
 export class OwnConnection {
@@ -30,9 +41,12 @@ export class OwnConnection {
   #error: string | null = null
   #onReady: Ready | null = null
   #onClosed: (() => void) | null = null
+  readonly #exchange: ServerExchange | null
 
   private constructor(address: LoadAddress, onReady: Ready) {
     this.#onReady = onReady
+    const { user, password } = address
+    this.#exchange = password === undefined ? null : new ServerExchange({ user, secret: secretOf(password) })
     this.#socket = connect({
       host: address.host,
       port: address.port,
@@ -54,7 +68,7 @@ export class OwnConnection {
     this.#socket.on('close', () => this.#closed())
   }
 
-  /** Connects and logs in, without a password; resolves when the server is ready. */
+  /** Connects and logs in, without TLS; resolves when the server is ready. */
   static open(address: LoadAddress): Promise<OwnConnection> {
     return new Promise((resolve, reject) => {
       const connection: OwnConnection = new OwnConnection(address, (error) => {
@@ -124,11 +138,26 @@ export class OwnConnection {
       onReady?.(this.#error)
     } else if (type === ERROR_RESPONSE) {
       this.#error = Buffer.from(this.#body).toString('utf8').split('\0').filter(Boolean).join(' ')
-    } else if (type === AUTHENTICATION && this.#body.some((byte) => byte !== 0)) {
+    } else if (type === AUTHENTICATION) this.#authenticate()
+    if (this.#body.length > 0) this.#body = []
+  }
+
+  #authenticate(): void {
+    if (this.#exchange === null) {
+      if (this.#body.every((byte) => byte === 0)) return
       this.#error = 'the server asks for a password'
       this.#socket.destroy()
+      return
     }
-    if (this.#body.length > 0) this.#body = []
+    const message = Buffer.concat([this.#header, Buffer.from(this.#body)])
+    const fail = (error: Error): void => {
+      this.#error = error.message
+      this.#socket.destroy()
+    }
+    this.#exchange.onAuthentication(message, HEADER_BYTES, message.length).then((step) => {
+      if (step.kind === 'send') this.#socket.write(step.message)
+      else if (step.kind === 'failed') fail(step.error)
+    }, fail)
   }
 
   #closed(): void {

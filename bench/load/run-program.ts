@@ -10,12 +10,13 @@ export interface ProgramOutput {
 export function runProgram(
   command: string,
   parameters: readonly string[],
-  options: { deadlineMs?: number; cwd?: string } = {},
+  options: { deadlineMs?: number; cwd?: string; environment?: Readonly<Record<string, string>> } = {},
 ): Promise<ProgramOutput> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, parameters, {
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      ...(options.environment === undefined ? {} : { env: { ...process.env, ...options.environment } }),
     })
     let stdout = ''
     let stderr = ''
@@ -49,8 +50,12 @@ export function runProgram(
  * The version that a program prints, "15.8" of "pgbench (PostgreSQL) 15.8 (Debian ...)"; null if the program is
  * missing or does not call itself `name`.
  */
-export async function programVersion(command: string, name: string): Promise<string | null> {
-  const output = await runProgram(command, ['--version']).catch(() => null)
+export async function programVersion(
+  command: string,
+  name: string,
+  option = '--version',
+): Promise<string | null> {
+  const output = await runProgram(command, [option]).catch(() => null)
   if (output === null || output.exitCode !== 0) return null
   if (!output.stdout.toLowerCase().startsWith(name)) return null
   return /\d+(\.\d+)*\w*/.exec(output.stdout)?.[0] ?? null

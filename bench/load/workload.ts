@@ -18,6 +18,8 @@ export interface Workload {
   readonly own?: boolean
   /** What answers: PostgreSQL unless it says otherwise. */
   readonly backend?: 'null'
+  /** Clients log in with a password by SCRAM-SHA-256 ("scram"), or so and over TLS ("tls"); neither where it is not given. */
+  readonly login?: 'scram' | 'tls'
 }
 
 /** Streamed by PostgreSQL as they are produced, so that no temporary file gets in the way. */
@@ -38,6 +40,11 @@ const withoutServer = (mode: QueryMode, clients: number): Workload => ({
   id: `null-${mode}-${clients}`,
   title: `Canned answers instead of PostgreSQL, ${mode} protocol`,
   backend: 'null',
+})
+
+const churn = (id: string, title: string, login: 'scram' | 'tls'): Workload => ({
+  ...{ id, title, login },
+  ...{ clients: 10, kind: 'churn', mode: 'simple' },
 })
 
 const latency = (clients: number): Workload => ({
@@ -77,6 +84,14 @@ export const WORKLOADS: readonly Workload[] = [
     sql: rowsOf(1_000_000, 20),
     own: true,
   },
+  churn('churn-scram-10', 'New connection per SELECT, with SCRAM-SHA-256', 'scram'),
+  churn('churn-tls-10', 'New connection per SELECT, with SCRAM-SHA-256 over TLS', 'tls'),
+  {
+    ...select('simple', 50),
+    id: 'select-tls-50',
+    title: 'SELECT by key over TLS, simple protocol',
+    login: 'tls',
+  },
   withoutServer('simple', 50),
   withoutServer('extended', 50),
   withoutServer('prepared', 50),
@@ -90,6 +105,8 @@ export interface LoadAddress {
   readonly port: number
   readonly user: string
   readonly database: string
+  /** For SCRAM-SHA-256; without it nobody asks for one. */
+  readonly password?: string
 }
 
 /** What a load generator found; anything that went wrong is an Error instead. */

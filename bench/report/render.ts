@@ -1,5 +1,5 @@
-import type { BenchResult, Row, TargetName } from '../result.ts'
-import { fieldOf, ratioOf, type Spread } from './statistics.ts'
+import type { BenchResult, Row, Run, TargetName } from '../result.ts'
+import { fieldOf, ratioOf, type Spread, spread } from './statistics.ts'
 
 /** A result as Markdown: what stands between the markers in README.md. */
 
@@ -65,6 +65,12 @@ function throughputColumns(result: BenchResult): Column[] {
       columns.push({ head, cell: (row) => ratio(ratioOf(row, 'bun', 'pgbouncer', 'rate')) })
     }
   }
+  if (result.stamp.pgbouncer !== null && measuresCpu(result, 'pooler')) {
+    const head = 'CPU, pooler ÷ PgBouncer'
+    columns.push({ head, cell: (row) => ratio(cpuRatio(row, 'pooler')) })
+    if (hasBun(result.stamp))
+      columns.push({ head: 'CPU, pooler, Bun ÷ PgBouncer', cell: (row) => ratio(cpuRatio(row, 'bun')) })
+  }
   if (measuresCpu(result, 'pooler')) {
     columns.push({ head: 'CPU per transaction, pooler', cell: (row) => cpu(row, 'pooler') })
   }
@@ -86,7 +92,14 @@ function latencyColumns(result: BenchResult): Column[] {
   ]
   if (hasBun(result.stamp)) columns.push({ head: 'pooler, Bun', cell: (row) => latency(row, 'bun') })
   if (result.stamp.pgbouncer !== null) {
-    columns.push({ head: 'PgBouncer', cell: (row) => latency(row, 'pgbouncer') })
+    columns.push(
+      { head: 'PgBouncer', cell: (row) => latency(row, 'pgbouncer') },
+      { head: 'p99, pooler ÷ PgBouncer', cell: (row) => ratio(ratioOf(row, 'pooler', 'pgbouncer', 'p99Ms')) },
+    )
+    if (hasBun(result.stamp)) {
+      const head = 'p99, pooler, Bun ÷ PgBouncer'
+      columns.push({ head, cell: (row) => ratio(ratioOf(row, 'bun', 'pgbouncer', 'p99Ms')) })
+    }
   }
   return columns
 }
@@ -143,6 +156,23 @@ function cpu(row: Row, target: TargetName): string {
   const milliseconds = user.median + system.median >= 10_000
   const amount = (micros: number) => (milliseconds ? micros / 1000 : micros).toFixed(0)
   return `${amount(user.median)} + ${amount(system.median)} ${milliseconds ? 'ms' : 'µs'}`
+}
+
+/** User and system time together. */
+function cpuRatio(row: Row, target: TargetName): Spread | null {
+  const ours = row.runs[target] ?? []
+  const theirs = row.runs.pgbouncer ?? []
+  return spread(
+    ours.flatMap((run, pair) => {
+      const [mine, other] = [cpuOf(run), cpuOf(theirs[pair])]
+      return mine === null || other === null ? [] : [mine / other]
+    }),
+  )
+}
+
+function cpuOf(run: Run | undefined): number | null {
+  if (run?.userMicros === undefined || run.systemMicros === undefined) return null
+  return run.userMicros + run.systemMicros
 }
 
 function latency(row: Row, target: TargetName): string {

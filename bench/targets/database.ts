@@ -1,3 +1,4 @@
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EmbeddedPostgres } from '../../src/embedded/embedded-postgres.ts'
 import { query } from '../../test/support/frontend-messages.ts'
@@ -23,6 +24,9 @@ const SETTINGS = {
   max_connections: '600',
 }
 
+/** A role that must show a password, unlike the superuser. */
+const SECURED = { user: 'secured', password: 'not a secret' }
+
 const tables = (scale: number) => `
   CREATE TABLE pgbench_branches (bid int NOT NULL, bbalance int, filler char(88));
   CREATE TABLE pgbench_tellers (tid int NOT NULL, bid int, tbalance int, filler char(84));
@@ -46,11 +50,15 @@ export class BenchDatabase implements Target {
   }
 
   /** Starts a new cluster in `folder` and fills it. */
-  static async start(folder: string, scale: number): Promise<BenchDatabase> {
+  static async start(
+    folder: string,
+    scale: number,
+    tls: Readonly<Record<string, string>> = {},
+  ): Promise<BenchDatabase> {
     const postgres = new EmbeddedPostgres({
       folder: join(folder, 'postgres'),
       user: USER,
-      settings: SETTINGS,
+      settings: { ...SETTINGS, ...tls },
       authentication: 'trust',
       initdbParameters: ['--no-sync'],
     })
@@ -58,6 +66,7 @@ export class BenchDatabase implements Target {
     const database = new BenchDatabase(postgres)
     try {
       await database.run(tables(scale))
+      await database.#secure()
       await database.run('VACUUM ANALYZE')
       await database.run('CHECKPOINT')
       return database
@@ -69,6 +78,25 @@ export class BenchDatabase implements Target {
 
   get address(): LoadAddress {
     return { host: this.#postgres.host, port: this.#postgres.port, user: USER, database: 'postgres' }
+  }
+
+  /** The same for those who log in by SCRAM-SHA-256. */
+  get secured(): Target {
+    return {
+      name: 'direct',
+      pid: undefined,
+      address: { ...this.address, ...SECURED },
+      refusal: () => undefined,
+      stop: () => Promise.resolve(),
+    }
+  }
+
+  async #secure(): Promise<void> {
+    const { user, password } = SECURED
+    await this.run(`CREATE ROLE ${user} LOGIN PASSWORD '${password}'; GRANT pg_read_all_data TO ${user}`)
+    const rules = join(this.#postgres.dataFolder, 'pg_hba.conf')
+    await writeFile(rules, `host all ${user} all scram-sha-256\n${await readFile(rules, 'utf8')}`)
+    await this.run('SELECT pg_reload_conf()')
   }
 
   /** Runs SQL that returns nothing of interest. */

@@ -1,7 +1,8 @@
-import { chown, mkdir, writeFile } from 'node:fs/promises'
+import { chmod, chown, copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { freePort } from '../../src/embedded/free-port.ts'
-import { unprivilegedUser } from '../../src/embedded/unprivileged-user.ts'
+import { type UnprivilegedUser, unprivilegedUser } from '../../src/embedded/unprivileged-user.ts'
+import type { CertificateFiles } from '../../test/support/certificates.ts'
 import type { LoadAddress, Workload } from '../load/workload.ts'
 import { Child } from './child.ts'
 import type { PoolerProcessOptions } from './pooler-process.ts'
@@ -31,18 +32,19 @@ export class PgbouncerProcess implements Target {
   }
 
   static async start(program: PgbouncerProgram, options: PoolerProcessOptions): Promise<PgbouncerProcess> {
-    const { server, poolSize, maxClients } = options
+    const { server, poolSize, maxClients, certificate } = options
     const address = { ...server, port: await freePort() }
     // PgBouncer refuses to run as root, and must be able to read its files.
     const account = await unprivilegedUser()
     const folder = join(options.folder, `pgbouncer-${address.port}`)
     await mkdir(folder, { mode: 0o755 })
     const userlist = join(folder, 'userlist.txt')
-    await writeFile(userlist, `"${server.user}" ""\n`)
+    await writeFile(userlist, `"${server.user}" "${server.password ?? ''}"\n`)
     const configFile = join(folder, 'pgbouncer.ini')
     const prepared = keepsPrepared(program.version)
       ? `max_prepared_statements = ${PREPARED_STATEMENTS}\n`
       : ''
+    const tls = certificate === undefined ? '' : await tlsLines(certificate, folder, account)
     await writeFile(
       configFile,
       `[databases]
@@ -51,12 +53,12 @@ ${server.database} = host=${server.host} port=${server.port} dbname=${server.dat
 listen_addr = ${address.host}
 listen_port = ${address.port}
 unix_socket_dir =
-auth_type = trust
+auth_type = ${server.password === undefined ? 'trust' : 'scram-sha-256'}
 auth_file = ${userlist}
 pool_mode = transaction
 default_pool_size = ${poolSize}
 max_client_conn = ${maxClients}
-${prepared}`,
+${prepared}${tls}`,
     )
     if (account !== null) await chown(folder, account.uid, account.gid)
     const child = await Child.start(
@@ -84,6 +86,22 @@ ${prepared}`,
   async stop(): Promise<void> {
     await this.#child.stop()
   }
+}
+
+/** Its account must be able to read the key, and nobody else. */
+async function tlsLines(
+  { key, certificate }: CertificateFiles,
+  folder: string,
+  account: UnprivilegedUser | null,
+): Promise<string> {
+  const copy = join(folder, 'server.key')
+  await copyFile(key, copy)
+  await chmod(copy, 0o600)
+  if (account !== null) await chown(copy, account.uid, account.gid)
+  return `client_tls_sslmode = allow
+client_tls_key_file = ${copy}
+client_tls_cert_file = ${certificate}
+`
 }
 
 function keepsPrepared(version: string): boolean {

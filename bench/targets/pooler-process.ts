@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '../../src/embedded/free-port.ts'
+import type { CertificateFiles } from '../../test/support/certificates.ts'
 import { runProgram } from '../load/run-program.ts'
 import type { LoadAddress } from '../load/workload.ts'
 import { Child } from './child.ts'
@@ -17,6 +18,8 @@ export interface PoolerProcessOptions {
   readonly server: LoadAddress
   readonly poolSize: number
   readonly maxClients: number
+  /** What clients are shown where they ask for TLS. */
+  readonly certificate?: CertificateFiles | undefined
   /** Further lines of [pooler]. */
   readonly settings?: string
   /** The command `bun`; Node.js where it is not given. */
@@ -45,6 +48,7 @@ export class PoolerProcess implements Target {
     server,
     poolSize,
     maxClients,
+    certificate,
     settings = '',
     bun,
   }: PoolerProcessOptions): Promise<PoolerProcess> {
@@ -55,7 +59,8 @@ export class PoolerProcess implements Target {
       `[pooler]
 listen_addr = "${address.host}"
 listen_port = ${address.port}
-auth_type = "trust"
+auth_type = "${server.password === undefined ? 'trust' : 'scram-sha-256'}"
+${certificate === undefined ? '' : tlsLines(certificate)}
 default_pool_size = ${poolSize}
 max_client_conn = ${maxClients}
 ${settings}
@@ -65,6 +70,7 @@ host = "${server.host}"
 port = ${server.port}
 
 [users.${address.user}]
+${server.password === undefined ? '' : `password = "${server.password}"`}
 `,
     )
     const child = await Child.start(
@@ -90,4 +96,10 @@ port = ${server.port}
   async stop(): Promise<void> {
     await this.#child.stop()
   }
+}
+
+function tlsLines({ key, certificate }: CertificateFiles): string {
+  return `client_tls_sslmode = "allow"
+client_tls_key_file = "${key}"
+client_tls_cert_file = "${certificate}"`
 }
