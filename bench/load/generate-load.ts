@@ -22,7 +22,11 @@ export async function ownLoad(job: OwnLoadJob): Promise<LoadOutcome> {
   return JSON.parse(stdout) as LoadOutcome
 }
 
-export async function pgbench({ address, workload, seconds }: OwnLoadJob): Promise<LoadOutcome> {
+/** `transactionsPerSecond`: begun at random moments at this rate; as many as possible where it is not given. */
+export async function pgbench(
+  { address, workload, seconds }: OwnLoadJob,
+  transactionsPerSecond?: number,
+): Promise<LoadOutcome> {
   const { host, port, user, database } = address
   const parameters = [
     '--no-vacuum',
@@ -30,6 +34,7 @@ export async function pgbench({ address, workload, seconds }: OwnLoadJob): Promi
     ...['--client', String(workload.clients), '--jobs', String(Math.min(workload.clients, MAX_THREADS))],
     ...(workload.kind === 'tpcb' ? [] : ['--select-only']),
     ...(workload.kind === 'churn' ? ['--connect'] : []),
+    ...(transactionsPerSecond === undefined ? [] : ['--rate', String(transactionsPerSecond)]),
     ...['--host', host, '--port', String(port), '--username', user, database],
   ]
   const { exitCode, stdout, stderr } = await runProgram('pgbench', parameters, {

@@ -50,7 +50,7 @@ export async function warmUp(
 }
 
 /** One run of one workload at one target. */
-export async function measureOnce(
+async function measureOnce(
   workload: Workload,
   target: Target,
   generator: Row['generator'],

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** CPU time and memory of another process, from /proc; null where there is none (see proc(5)). */
 
@@ -18,6 +18,21 @@ export function cpuTime(pid: number): CpuTime | null {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = ticksPerSecond()
   return { userSeconds: Number(fields[UTIME]) / ticks, systemSeconds: Number(fields[STIME]) / ticks }
+}
+
+/** User and system time of all threads in microseconds, exact where cpuTime() counts ticks; the threads are to live on. */
+export function exactCpuMicros(pid: number): number | null {
+  const threads = threadsOf(pid).map((thread) => readProc(pid, `task/${thread}/schedstat`))
+  if (threads.length === 0) return null
+  return threads.reduce((sum, stat) => sum + Number(stat?.split(' ')[0] ?? 0) / 1000, 0)
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+  } catch {
+    return []
+  }
 }
 
 /** Resident memory in bytes. */

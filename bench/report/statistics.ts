@@ -20,6 +20,15 @@ export function spread(values: readonly number[]): Spread | null {
   return { median, min, max }
 }
 
+/** The geometric mean of ratios, and the factor by which it may be off in 95 of 100 cases. */
+export function meanRatio(ratios: readonly number[]): { mean: number; error: number } | null {
+  if (ratios.length < 2) return null
+  const logs = ratios.map(Math.log)
+  const mean = logs.reduce((sum, log) => sum + log, 0) / logs.length
+  const variance = logs.reduce((sum, log) => sum + (log - mean) ** 2, 0) / (logs.length - 1)
+  return { mean: Math.exp(mean), error: Math.exp(2 * Math.sqrt(variance / logs.length)) }
+}
+
 /** One field of a target's runs; null if it was not measured, or if any of its runs had errors. */
 export function fieldOf(row: Row, target: TargetName, field: keyof Run & `${string}`): Spread | null {
   const runs = row.runs[target]

@@ -47,7 +47,7 @@ function traffic(unit: Unit, name: string, help: string): NumberMetric {
       for (const { direction, typeName, plus, minus } of directions(counts.traffic)) {
         for (let type = 0; type < TYPES; type++) {
           const at = (books: readonly MessageCounts[]): number =>
-            books.reduce((sum, book) => sum + (book[unit][type] as number), 0)
+            books.reduce((sum, book) => sum + book[unit](type), 0)
           const value = at(plus) - at(minus)
           if (at(plus) === 0) continue
           const sample: Sample<number> = [[direction, type === UNTYPED ? 'untyped' : typeName(type)], value]

@@ -1,5 +1,6 @@
 import type { PoolerError } from '../errors.ts'
 import { invalidMessage } from './invalid-message.ts'
+import { messageBytes } from './message-bytes.ts'
 import type { ReadCounts } from './message-counts.ts'
 import { HEADER_BYTES } from './message-type.ts'
 
@@ -224,8 +225,17 @@ export class Framer {
         throw this.#reject(type, total)
       }
       if (need === 0) {
-        if (counts !== null) counts.read.add(type, total)
+        const first = position
+        let neighbours = 1
         position += total
+        // Rows come in crowds.
+        while (end - position >= HEADER_BYTES && chunk[position] === type) {
+          const bytes = messageBytes(chunk, position)
+          if (bytes < HEADER_BYTES || bytes > (limits[type] as number)) break
+          neighbours += 1
+          position += bytes
+        }
+        if (counts !== null) counts.read.add(type, position - first, neighbours)
         if (position > end) {
           this.#tail = position - end
           this.#tailForwarded = true
@@ -332,15 +342,4 @@ export class Framer {
     chunk.copy(this.#held, length, start, end)
     this.#heldLength = length + bytes
   }
-}
-
-/** All bytes of the message at `start`: the type byte and what the length word counts. */
-function messageBytes(chunk: Buffer, start: number): number {
-  return (
-    (((chunk[start + 1] as number) << 24) |
-      ((chunk[start + 2] as number) << 16) |
-      ((chunk[start + 3] as number) << 8) |
-      (chunk[start + 4] as number)) +
-    1
-  )
 }

@@ -1,29 +1,43 @@
+import { messageBytes } from './message-bytes.ts'
 import { HEADER_BYTES } from './message-type.ts'
 
 /** Stands for packets without a type byte: StartupMessage, SSLRequest, CancelRequest. */
 export const UNTYPED = 0
+const TYPES = 256
 
-/** MessageCounts: how many messages of each type, and their bytes. Plain arrays by type byte; they only grow. */
+/**
+ * MessageCounts: how many messages of each type, and their bytes; they only grow. One plain array, in which the two
+ * numbers of a type are neighbours: the processor fetches them, and those of the types beside it, at once.
+ */
 export class MessageCounts {
-  readonly messages = new Float64Array(256)
-  readonly bytes = new Float64Array(256)
+  readonly #counts = new Float64Array(2 * TYPES)
 
-  add(type: number, total: number): void {
-    this.messages[type] = (this.messages[type] as number) + 1
-    this.bytes[type] = (this.bytes[type] as number) + total
+  messages(type: number): number {
+    return this.#counts[2 * type] as number
+  }
+
+  bytes(type: number): number {
+    return this.#counts[2 * type + 1] as number
+  }
+
+  add(type: number, bytes: number, messages = 1): void {
+    const counts = this.#counts
+    counts[2 * type] = (counts[2 * type] as number) + messages
+    counts[2 * type + 1] = (counts[2 * type + 1] as number) + bytes
   }
 
   /** A message that was added is offered once more later. */
   takeBack(type: number, total: number): void {
-    this.messages[type] = (this.messages[type] as number) - 1
-    this.bytes[type] = (this.bytes[type] as number) - total
+    const counts = this.#counts
+    counts[2 * type] = (counts[2 * type] as number) - 1
+    counts[2 * type + 1] = (counts[2 * type + 1] as number) - total
   }
 
   /** All messages of a buffer that begins with one; of the last one the end may be missing. */
   addAll(buffer: Buffer, start: number, end: number): void {
     let position = start
     while (end - position >= HEADER_BYTES) {
-      const total = buffer.readInt32BE(position + 1) + 1
+      const total = messageBytes(buffer, position)
       this.add(buffer[position] as number, total)
       position += total
     }

@@ -41,9 +41,12 @@ function countsAfter(pieces: readonly Buffer[], dropRuns = false): ReadCounts {
   return counts
 }
 
-const shown = ({ messages, bytes }: MessageCounts): Record<string, string> =>
+const shown = (counts: MessageCounts): Record<string, string> =>
   Object.fromEntries(
-    [...'pfdh'].map((type) => [type, `${messages[type.charCodeAt(0)]}/${bytes[type.charCodeAt(0)]}`]),
+    [...'pfdh'].map((type) => [
+      type,
+      `${counts.messages(type.charCodeAt(0))}/${counts.bytes(type.charCodeAt(0))}`,
+    ]),
   )
 
 test('each message is counted once, wherever the chunk was cut, and whether or not it was held', () => {
