@@ -146,8 +146,11 @@ function noteTag(
 ): void {
   const first = buffer[start + HEADER_BYTES]
   const third = buffer[start + HEADER_BYTES + 2]
+  // Others see the changes from here on, however long the rest of the query takes.
+  if (session.schemaChanged && first === 0x43 && third === 0x4d)
+    session.context.registry.promoted.generation += 1
   // SET but not SELECT, DEALLOCATE, DECLARE or DISCARD but not DELETE, PREPARE, LISTEN, RESET; ALTER, GRANT, CREATE or CALL
-  // but not COMMIT or COPY, IMPORT but not INSERT.
+  // but not COPY or COMMIT, except COMMIT PREPARED, IMPORT but not INSERT.
   const suspicious =
     (first === 0x53 && third === 0x54) ||
     (first === 0x44 && third !== 0x4c) ||
@@ -156,7 +159,7 @@ function noteTag(
     first === 0x52 ||
     first === 0x41 ||
     first === 0x47 ||
-    (first === 0x43 && third !== 0x4d && third !== 0x50) ||
+    (first === 0x43 && third !== 0x50 && (third !== 0x4d || buffer[start + HEADER_BYTES + 6] !== 0)) ||
     (first === 0x49 && third !== 0x53)
   if (!suspicious) return
   const { head } = server.tracker
@@ -199,7 +202,8 @@ function noteTag(
 }
 
 /** What may change what a text means; DO and CALL can do anything. */
-const CHANGES_SCHEMA = /^(CREATE|ALTER|DROP|GRANT|REVOKE|REASSIGN|IMPORT|DO|CALL)\b/
+const CHANGES_SCHEMA =
+  /^(CREATE|ALTER|DROP|GRANT|REVOKE|REASSIGN|IMPORT|DO|CALL|COMMIT PREPARED|DISCARD TEMP)\b/
 
 function discardStatements(session: Session, server: ServerConnection): void {
   server.statements?.clearSettled()

@@ -65,7 +65,12 @@ export function parseUnnamed(
       if (parsePromoted(session, server, unnamed, end - start)) return Verdict.Drop
     }
   }
-  if (createsSomething(buffer, textStart, end)) session.schemaChanged = true
+  if (
+    unnamed.promoted === null &&
+    session.context.registry.promoted.inUse &&
+    createsSomething(buffer, textStart, end)
+  )
+    session.schemaChanged = true
   // In a batch that is repeated the client may have the answer already.
   const action = session.parseAnswered ? ReplyAction.Skip : ReplyAction.Forward
   session.parseAnswered = false

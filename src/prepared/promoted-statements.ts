@@ -64,6 +64,11 @@ export class PromotedStatements {
     return this.#promoted.size
   }
 
+  /** False as long as no text was looked up: nobody needs to know what changes. */
+  get inUse(): boolean {
+    return this.#seen.size > 0
+  }
+
   /**
    * The statement for the text at `buffer[start, end)`, a Parse message's body behind the name; null at its
    * first sight, and for texts that are not prepared. `meaning` as for StatementRegistry.acquire().

@@ -103,6 +103,40 @@ story(
   on,
 )
 
+describe('behind a table that comes to stand before the one it meant, the text means the new one', () => {
+  const other = 'other.t AS SELECT 2 AS a, 3 AS b'
+  const created: Record<string, (client: Client) => Promise<unknown>> = {
+    'CREATE TABLE AS': (client) => client.query(`CREATE TABLE ${other}`),
+    'CREATE TABLE AS behind a comment': (client) => client.query(`/* one */ -- two\nCREATE TABLE ${other}`),
+    'CREATE TABLE AS behind another statement': (client) => client.query(`SELECT 1; CREATE TABLE ${other}`),
+    'SELECT INTO': (client) => client.query('SELECT 2 AS a, 3 AS b INTO other.t'),
+    'SELECT INTO as an unnamed statement': (client) => times(client, 1, 'SELECT 2 AS a, 3 AS b INTO other.t'),
+    'WITH ... SELECT INTO behind a comment': (client) =>
+      client.query('/* one */ WITH w AS (SELECT 2 AS a) SELECT a, 3 AS b INTO other.t FROM w'),
+    'CREATE TABLE AS as a named statement': (client) =>
+      client.roundTrip(f.parse('make', `CREATE TABLE ${other}`), f.run('make'), f.sync()),
+    'CREATE TABLE AS with EXPLAIN ANALYZE': (client) =>
+      client.query(
+        `EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) CREATE TABLE ${other}`,
+      ),
+  }
+  for (const [name, create] of Object.entries(created)) {
+    story(
+      name,
+      async (stage) => {
+        const client = await stage.connect({ parameters: { search_path: 'other, public' } })
+        const maker = await stage.connect()
+        await maker.query('SET client_min_messages TO warning; DROP SCHEMA IF EXISTS other CASCADE')
+        await maker.query('CREATE SCHEMA other; CREATE TABLE t AS SELECT 1 AS a')
+        await times(client, 3, 'SELECT * FROM t')
+        await create(maker)
+        await times(client, 2, 'SELECT * FROM t')
+      },
+      on,
+    )
+  }
+})
+
 describe('errors', () => {
   story(
     'of Bind name the statement as the client does',
