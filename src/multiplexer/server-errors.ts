@@ -171,6 +171,7 @@ function repeatPromoted(session: Session, server: ServerConnection, fields: Erro
   const { tracker } = server
   const { statement } = tracker.nextIsSynthesised ? tracker.at(1) : tracker.at(0)
   if (statement !== null) noteOutdated(session, server, statement, fields)
+  session.context.registry.promoted.repeats += 1
   if (!tracker.discardToSync((entry) => undo(session, server, entry))) {
     server.send(SYNC)
     tracker.push(Reply.Sync, ReplyAction.Skip)

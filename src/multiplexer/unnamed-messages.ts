@@ -106,7 +106,8 @@ function lookUp(
   if (endOfName(buffer, textStart, end) === -1) return
   const { meaning } = session.client.parameters
   unnamed.meaning = meaning
-  unnamed.promoted = session.context.registry.promoted.find(buffer, textStart, end, meaning)
+  const { promoted } = session.context.registry
+  unnamed.promoted = promoted.find(buffer, textStart, end, meaning, session.requestSinceMs)
 }
 
 /**

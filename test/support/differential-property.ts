@@ -50,7 +50,11 @@ export async function checkFor<Value>(usualRuns: number, fuzzed: Fuzzed<Value>):
   await running.catch(() => false)
   const [failure] = failures
   if (failure === undefined) {
-    if (details.failed) throw new Error('the property itself failed', { cause: details.errorInstance })
+    if (details.failed) {
+      const [value] = details.counterexample ?? []
+      const lines = value === undefined ? [] : fuzzed.written(value)
+      throw new Error(['the property itself failed', ...lines].join('\n'), { cause: details.errorInstance })
+    }
     return details.numRuns
   }
   const { value, found } = await smallest(fuzzed, failure)
