@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import { letters } from '../../support/backend-message.ts'
 import * as f from '../../support/frontend-messages.ts'
@@ -159,6 +160,21 @@ describe('errors', () => {
     on,
   )
 })
+
+// PostgreSQL keeps int as the type of the parameter, and would store 7.
+pooled(
+  'a type that was inferred before a change past the pooler is forgotten two seconds later',
+  async (stage) => {
+    const client = await stage.connect()
+    await client.query('CREATE TABLE t (a int)')
+    await times(client, 3, 'INSERT INTO t VALUES ($1)', ['1'])
+    await stage.sql('TRUNCATE t; ALTER TABLE t ALTER a TYPE text')
+    await delay(2100)
+    await times(client, 1, 'INSERT INTO t VALUES ($1)', ['007'])
+    expect(await client.value('SELECT a FROM t')).toBe('007')
+  },
+  on,
+)
 
 pooled(
   'PostgreSQL has parsed it once, and other types are another statement',
