@@ -161,6 +161,22 @@ describe('errors', () => {
   )
 })
 
+// PostgreSQL replaces such literals by the time of the Parse.
+for (const text of [
+  "SELECT 'now'::timestamptz = now()",
+  "SELECT now() = timestamptz ' NOW '",
+  'SELECT $1 = 1 AND now() = CAST($$now$$ AS timestamptz)',
+]) {
+  story(
+    `the time in ${text} is that of its own Parse`,
+    async (stage) => {
+      const client = await stage.connect()
+      await times(client, 4, text, text.includes('$1') ? ['1'] : [])
+    },
+    on,
+  )
+}
+
 // PostgreSQL keeps int as the type of the parameter, and would store 7.
 pooled(
   'a type that was inferred before a change past the pooler is forgotten two seconds later',

@@ -102,6 +102,7 @@ test.each([
   'VALUES (1)',
   'WITH a AS (SELECT 1) SELECT * FROM a',
   'DELETE FROM t',
+  'SELECT now(), NOW () FROM know_now',
 ])('%j is planned', (text) => {
   expect(isPlannable(text)).toBe(true)
 })
@@ -120,6 +121,9 @@ test.each([
   'selection',
   'DECLARE c CURSOR FOR SELECT 1',
   'TABLE t',
+  "SELECT 'now'::timestamptz",
+  "INSERT INTO t VALUES ($1, 'NOW')",
+  "DELETE FROM t WHERE day < date 'Yesterday'",
 ])('%j is not prepared', (text) => {
   expect(isPlannable(text)).toBe(false)
 })
