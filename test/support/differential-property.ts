@@ -63,6 +63,8 @@ export async function checkFor<Value>(usualRuns: number, fuzzed: Fuzzed<Value>):
       `failed in run ${details.numRuns}; repeat with POOLER_FUZZ_SEED=${details.seed} POOLER_FUZZ_RUNS=${details.numRuns}`,
       ...fuzzed.written(value),
       ...found,
+      // What is left out may make another failure of it.
+      ...(value === failure.value ? [] : ['before it was made smaller:', ...failure.found]),
     ].join('\n'),
   )
 }
