@@ -137,6 +137,18 @@ export const processMetrics: readonly NumberMetric[] = [
     'Of which those whose transaction ended without a statement, so that no server was needed.',
     ({ multiplexer }) => multiplexer.lazyBegins.empty,
   ),
+  single(
+    'counter',
+    'promoted_statements_replanned_total',
+    'Times that such a statement was parsed anew on a server, because the schema has or may have changed.',
+    ({ registry }) => registry.promoted.replans,
+  ),
+  single(
+    'counter',
+    'promoted_statements_repeated_total',
+    "Batches that were repeated with the client's own Parse, because such a statement led to an error.",
+    ({ registry }) => registry.promoted.repeats,
+  ),
   single('gauge', 'dns_hosts', 'Names of servers that were looked up.', ({ dns }) => [...dns].length),
   {
     name: 'pooler_dns_lookups_total',

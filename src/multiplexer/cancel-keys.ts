@@ -1,4 +1,5 @@
 import { randomFillSync, randomInt, timingSafeEqual } from 'node:crypto'
+import type { ClientConnection } from '../client/client-connection.ts'
 
 /** Protocol 3.0 has room for four bytes, 3.2 for up to 256. */
 const SECRET_BYTES_3_0 = 4
@@ -11,6 +12,12 @@ const RANDOM_BYTES = 4096
 export interface CancelKey {
   readonly processId: number
   readonly secret: Buffer
+}
+
+/** Somebody whose client may send a CancelRequest, and who knows what it means. */
+export interface Cancelable {
+  readonly client: ClientConnection
+  cancel(): Promise<void> | void
 }
 
 /**

@@ -187,7 +187,8 @@ function query(
   // PostgreSQL answers the statement after such a mixture with an internal error: not the next client's.
   if (server.tracker.batchOpen && server.transactionStatus === TransactionStatus.Idle) server.usable = false
   if (setsParameters(buffer, start + HEADER_BYTES, end)) server.residue |= Residue.Settings
-  if (createsSomething(buffer, start + HEADER_BYTES, end)) session.schemaChanged = true
+  if (session.context.registry.promoted.inUse && createsSomething(buffer, start + HEADER_BYTES, end))
+    session.schemaChanged = true
   const entry = oweQuery(session, server)
   if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
   else if (kind === StatementKind.SetDefault) entry.effect = Effect.SetDefault

@@ -20,7 +20,7 @@ import { NameRewriter } from '../prepared/rewrite.ts'
 import type { StatementRegistry } from '../prepared/statement-registry.ts'
 import { cancelRequest } from '../server/cancel-request.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
-import { type CancelKey, CancelKeys } from './cancel-keys.ts'
+import { type Cancelable, type CancelKey, CancelKeys } from './cancel-keys.ts'
 import { ClientLimits } from './client-limits.ts'
 import { failClient } from './departure.ts'
 import { ErrorCounts } from './error-counts.ts'
@@ -53,12 +53,6 @@ export interface MultiplexerParts extends MultiplexerSettings {
   readonly counts?: ConnectionCounts | null
   /** Opens the admin console for a client that has shown who it is. Throws PoolerError if it may not use it. */
   readonly console?: (client: ClientConnection) => void
-}
-
-/** Somebody whose client may send a CancelRequest, and who knows what it means. */
-export interface Cancelable {
-  readonly client: ClientConnection
-  cancel(): Promise<void> | void
 }
 
 /** More CancelRequests than this for one server at a time are ignored: they all mean the same query. */

@@ -30,15 +30,17 @@ export function parsePromoted(
   const { promoted } = unnamed
   if (promoted === null || !isRepeatable(session, server, total)) return false
   const book = session.context.registry.promoted
-  if (!book.isUsable(promoted)) return false
+  if (!book.isUsable(promoted, session.requestSinceMs)) return false
   const { statement } = promoted
   const { tracker, statements } = server
   if (statements === null || statements.isUnsettled(statement, tracker.batch)) return false
-  if (statements.find(statement)?.epoch === statement.epoch) {
+  const had = statements.find(statement)
+  if (had?.epoch === statement.epoch) {
     book.reuses += 1
     // Answered with the first reply behind it: an error there belongs to this Parse, maybe.
     changeUnnamed(session, server, tracker.push(Reply.Parse, ReplyAction.Synthesise), unnamed)
   } else {
+    if (had !== undefined) book.replans += 1
     changeUnnamed(session, server, sendParse(server, statement, ReplyAction.Forward, null), unnamed)
   }
   // What the server has without a name is another one.
@@ -80,8 +82,8 @@ function promotedStatement(session: Session, server: ServerConnection, total: nu
   const { promoted } = unnamed
   // With the client's own on the server there is nothing to gain.
   if (promoted === null || server.unnamedOwner === session) return null
-  if (!isRepeatable(session, server, total) || !session.context.registry.promoted.isUsable(promoted))
-    return null
+  if (!isRepeatable(session, server, total)) return null
+  if (!session.context.registry.promoted.isUsable(promoted, session.requestSinceMs)) return null
   // Told the columns in an earlier batch, the client would not hear of others.
   return session.unnamedDescribed && !recorder.describes ? null : promoted.statement
 }

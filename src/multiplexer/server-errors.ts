@@ -7,7 +7,7 @@ import { Effect, endsBatch, type OwedReply, Reply, ReplyAction } from '../server
 import type { ServerConnection } from '../server/server-connection.ts'
 import { sendSync } from './departure.ts'
 import { type Session, SessionPhase } from './session.ts'
-import { emitSynthesised, undo } from './settle.ts'
+import { changeBack, emitSynthesised, undo } from './settle.ts'
 
 /**
  * ErrorResponse of a leased server. In the extended protocol the server now skips everything up to the
@@ -49,7 +49,7 @@ export function errorResponse(
   if (effect === Effect.Use && statement !== null) noteOutdated(session, server, statement, fields)
   const syncSent = tracker.discardToSync((entry) => undo(session, server, entry))
   // A Parse that fails destroys the unnamed statement all the same.
-  if (head.changesUnnamed && !isInjected && session.unnamed === head.unnamedBefore) session.unnamed = null
+  if (head.changesUnnamed && !isInjected) changeBack(session, server, head, null)
   if (!syncSent) {
     // Whatever was sent behind the failed message, a Query too, is skipped: the batch is still open.
     tracker.batchOpen = true
@@ -172,6 +172,7 @@ function repeatPromoted(session: Session, server: ServerConnection, fields: Erro
   const { tracker } = server
   const { statement } = tracker.nextIsSynthesised ? tracker.at(1) : tracker.at(0)
   if (statement !== null) noteOutdated(session, server, statement, fields)
+  session.context.registry.promoted.repeats += 1
   if (!tracker.discardToSync((entry) => undo(session, server, entry))) {
     server.send(SYNC)
     tracker.push(Reply.Sync, ReplyAction.Skip)

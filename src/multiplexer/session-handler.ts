@@ -192,6 +192,8 @@ export class SessionHandler implements SessionEvents {
     const { session } = this
     // Behind half a message an error would be read as the rest of it.
     const cut = server.framer.midMessage
+    // Its COMMIT may have been carried out.
+    if (session.schemaChanged) session.context.registry.promoted.generation += 1
     server.tracker.clear((entry) => undo(session, server, entry))
     detachServer(session, server)
     session.pool.onServerClosed(server, error)

@@ -1,3 +1,4 @@
+import type { UnnamedStatement } from '../prepared/unnamed-statement.ts'
 import { CLOSE_COMPLETE, PARSE_COMPLETE } from '../protocol/responses.ts'
 import { Effect, type OwedReply, Reply } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
@@ -34,11 +35,7 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
 /** The server skipped or refused the message. */
 export function undo(session: Session, server: ServerConnection, entry: OwedReply): void {
   const { effect, name, onServer } = entry
-  // A newer one of a later batch stands; otherwise what the server has is not certain: it is sent again.
-  if (entry.changesUnnamed && session.unnamed === entry.unnamedAfter) {
-    session.unnamed = entry.unnamedBefore
-    server.unnamedOwner = null
-  }
+  if (entry.changesUnnamed) changeBack(session, server, entry, entry.unnamedBefore)
   if (effect === Effect.ApplyParameters) {
     server.parameters = entry.parameters ?? server.parameters
     server.residue |= entry.residue
@@ -56,6 +53,26 @@ export function undo(session: Session, server: ServerConnection, entry: OwedRepl
   } else if (effect === Effect.Evict && onServer !== null) {
     server.statements?.restore(onServer)
   }
+}
+
+/**
+ * After `entry` is undone or has failed the client's unnamed statement is `unnamed`. One of a later batch stands, but that
+ * is what it has replaced. Otherwise what the server has is not certain: it is sent again.
+ */
+export function changeBack(
+  session: Session,
+  server: ServerConnection,
+  entry: OwedReply,
+  unnamed: UnnamedStatement | null,
+): void {
+  const { tracker } = server
+  const later = tracker.nextChange(entry.batch)
+  if (later !== null) {
+    later.unnamedBefore = unnamed
+    return
+  }
+  session.unnamed = unnamed
+  server.unnamedOwner = null
 }
 
 /** Answers the client for the server wherever it is the pooler's turn. */

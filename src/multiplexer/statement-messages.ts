@@ -14,7 +14,7 @@ import { usePromoted } from './promoted-messages.ts'
 import { ensureOnServer, hold, mustWait, sendParse, startRecording } from './server-preparation.ts'
 import type { Session } from './session.ts'
 import { emitSynthesised } from './settle.ts'
-import { StatementKind, setsParameters, statementKind } from './statement-text.ts'
+import { createsSomething, StatementKind, setsParameters, statementKind } from './statement-text.ts'
 import { ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
 
 /**
@@ -100,6 +100,7 @@ function acquire(session: Session, buffer: Buffer, nameEnd: number, end: number)
   if (statement.setsParameters === null) {
     statement.setsParameters = setsParameters(text, 0, text.length)
     statement.discards = statementKind(text, 0, text.length) === StatementKind.Discard
+    statement.creates = createsSomething(text, 0, text.length)
   }
   return statement
 }
@@ -233,6 +234,7 @@ function useNamed(
   if (reply === Reply.Bind) {
     session.boundName = name
     if (name.statement.setsParameters) server.residue |= Residue.Settings
+    if (name.statement.creates) session.schemaChanged = true
   } else {
     name.described = true
     session.recorder.describes = true

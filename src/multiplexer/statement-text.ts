@@ -18,6 +18,8 @@ export type StatementKind = (typeof StatementKind)[keyof typeof StatementKind]
 
 /** Texts are looked at this far. */
 const LOOKED_AT_BYTES = 256
+/** And so far for what they might create. */
+const SEARCHED_BYTES = 16 * 1024
 
 /** What the statement at `start` is; the text ends with NUL or at `end`. */
 export function statementKind(buffer: Buffer, start: number, end: number): StatementKind {
@@ -39,13 +41,17 @@ export function statementKind(buffer: Buffer, start: number, end: number): State
   return deallocatedName(text) === undefined ? StatementKind.Other : StatementKind.DeallocateName
 }
 
-/** True for CREATE: the tag of CREATE TABLE AS is that of a SELECT, so only the text tells. */
+/** INTO is SELECT's own, or that of an INSERT or MERGE, which creates nothing. */
+const CREATES = /\bcreate\b|(?<!\b(?:insert|merge)\s{1,9})\binto\b/i
+
+/**
+ * True for a text that may create something although its tag does not say so: that of CREATE TABLE AS and
+ * SELECT INTO is a SELECT's, that of EXPLAIN ANALYZE its own. Any of several statements, behind comments, too.
+ */
 export function createsSomething(buffer: Buffer, start: number, end: number): boolean {
-  let at = start
-  while (at < end && (buffer[at] as number) <= 0x20 && buffer[at] !== 0) at += 1
-  return (
-    ((buffer[at] as number) | 0x20) === 0x63 /* c */ && ((buffer[at + 1] as number) | 0x20) === 0x72
-  ) /* r */
+  const limit = Math.min(end, start + SEARCHED_BYTES)
+  const nul = buffer.indexOf(0, start)
+  return CREATES.test(buffer.toString('latin1', start, nul === -1 ? limit : Math.min(nul, limit)))
 }
 
 /**

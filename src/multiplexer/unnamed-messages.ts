@@ -65,7 +65,12 @@ export function parseUnnamed(
       if (parsePromoted(session, server, unnamed, end - start)) return Verdict.Drop
     }
   }
-  if (createsSomething(buffer, textStart, end)) session.schemaChanged = true
+  if (
+    unnamed.promoted === null &&
+    session.context.registry.promoted.inUse &&
+    createsSomething(buffer, textStart, end)
+  )
+    session.schemaChanged = true
   // In a batch that is repeated the client may have the answer already.
   const action = session.parseAnswered ? ReplyAction.Skip : ReplyAction.Forward
   session.parseAnswered = false
@@ -101,7 +106,8 @@ function lookUp(
   if (endOfName(buffer, textStart, end) === -1) return
   const { meaning } = session.client.parameters
   unnamed.meaning = meaning
-  unnamed.promoted = session.context.registry.promoted.find(buffer, textStart, end, meaning)
+  const { promoted } = session.context.registry
+  unnamed.promoted = promoted.find(buffer, textStart, end, meaning, session.requestSinceMs)
 }
 
 /**

@@ -231,6 +231,15 @@ export class RequestTracker {
     return effect === Effect.Begin || effect === Effect.BeginFailed
   }
 
+  /** The first message behind batch `batch` that changes the unnamed statement. */
+  nextChange(batch: number): OwedReply | null {
+    for (let i = 0; i < this.#length; i++) {
+      const entry = this.at(i)
+      if (entry.batch > batch && entry.changesUnnamed) return entry
+    }
+    return null
+  }
+
   /** A message that ends a batch was sent behind the oldest. */
   #endsLater(): boolean {
     for (let i = 1; i < this.#length; i++) if (endsBatch(this.at(i).reply)) return true

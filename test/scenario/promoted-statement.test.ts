@@ -63,8 +63,8 @@ test('another client with that text needs no Parse either', async () => {
   expect(run(bob, server)).toEqual(['B(pooler_1)', 'E', 'S'])
 })
 
-test('nothing is prepared without the setting', async () => {
-  const scenario = new Scenario()
+test('nothing is prepared where it is off', async () => {
+  const scenario = new Scenario({ prepare_unnamed: false })
   const alice = await scenario.client()
   const server = scenario.server()
   for (let i = 0; i < 4; i++) expect(run(alice, server)).toEqual(RAW)
@@ -229,4 +229,43 @@ test('a change of the schema has it parsed anew', async () => {
   bob.take()
   server.take()
   expect(run(alice, server)).toEqual(['C(S pooler_1)', `P(pooler_1 ${TEXT})`, 'B(pooler_1)', 'E', 'S'])
+})
+
+describe('the generation of promoted statements', () => {
+  test('rises with a COMMIT behind a change, however long the rest of the query takes', async () => {
+    const { scenario, bob, server } = await setUp()
+    const before = scenario.registry.promoted.generation
+    bob.query('BEGIN; ALTER TABLE t ADD b int; COMMIT; SELECT pg_sleep(10)')
+    server.send(commandComplete('BEGIN'), commandComplete('ALTER TABLE'))
+    expect(scenario.registry.promoted.generation).toBe(before)
+    server.send(commandComplete('COMMIT'))
+    expect(scenario.registry.promoted.generation).toBe(before + 1)
+  })
+
+  test('rises when a server is lost between a change and the reply to its COMMIT', async () => {
+    const { scenario, bob, server } = await setUp()
+    const before = scenario.registry.promoted.generation
+    bob.query('BEGIN')
+    server.done('BEGIN', 'T')
+    bob.query('ALTER TABLE t ADD b int')
+    server.done('ALTER TABLE', 'T')
+    bob.query('COMMIT')
+    server.die()
+    expect(scenario.registry.promoted.generation).toBe(before + 1)
+  })
+
+  test.each([
+    ['COMMIT', 0],
+    ['COMMIT PREPARED', 1],
+    ['DISCARD TEMP', 1],
+    ['SELECT 1', 0],
+    ['CREATE TABLE', 1],
+    ['CALL', 1],
+  ])('behind the tag %s is higher by %i', async (tag, by) => {
+    const { scenario, bob, server } = await setUp()
+    const before = scenario.registry.promoted.generation
+    bob.query('something')
+    server.done(tag)
+    expect(scenario.registry.promoted.generation).toBe(before + by)
+  })
 })

@@ -1,18 +1,12 @@
 import fc from 'fast-check'
+import { NOTHING, optionally, type Phrase, type Said, say, sentence } from './differential-phrase.ts'
 import * as words from './differential-vocabulary.ts'
-import * as f from './frontend-messages.ts'
 
 /**
  * Random conversations of the wire protocol, as data: what one client sends, in which segments, cut where, and
  * where it waits for replies. They are built from phrases that make sense and from stray messages, and any message
  * may be missing.
  */
-
-/** One message, and how a report shows it. */
-export interface Said {
-  readonly label: string
-  readonly bytes: Buffer
-}
 
 /** What leaves in one go. */
 export interface Segment {
@@ -42,55 +36,8 @@ export interface Conversation {
   readonly hurry: boolean
 }
 
-type Phrase = fc.Arbitrary<readonly Said[]>
-
-const said = (label: string, bytes: Buffer): Said => ({ label, bytes })
-const shown = (text: string): string => JSON.stringify(text)
-
-export const say = {
-  query: (sql: string) => said(`Query ${shown(sql)}`, f.query(sql)),
-  parse: (name: string, sql: string, types: readonly number[] = []) =>
-    said(`Parse ${shown(name)} ${shown(sql)} [${types}]`, f.parse(name, sql, types)),
-  bind(name: string, options: f.BindOptions = {}): Said {
-    const { portal = '', values = [], formats = [], resultFormats = [] } = options
-    const rest = `${JSON.stringify(values)} formats [${formats}] results [${resultFormats}]`
-    return said(`Bind ${shown(portal)} to ${shown(name)} ${rest}`, f.bind(name, options))
-  },
-  describe: (target: f.Target, name: string) =>
-    said(`Describe ${target} ${shown(name)}`, f.describeMessage(target, name)),
-  execute: (portal: string, maxRows = 0) =>
-    said(`Execute ${shown(portal)} ${maxRows}`, f.execute(portal, maxRows)),
-  close: (target: f.Target, name: string) => said(`Close ${target} ${shown(name)}`, f.close(target, name)),
-  sync: said('Sync', f.sync()),
-  flush: said('Flush', f.flush()),
-  copyData: (text: string) => said(`CopyData ${shown(text)}`, f.copyData(text)),
-  copyDone: said('CopyDone', f.copyDone()),
-  copyFail: said('CopyFail', f.copyFail('enough')),
-  functionCall: (oid: number, a: number, b: number) =>
-    said(`FunctionCall ${oid} (${a}, ${b})`, f.functionCall(oid, [f.int4(a), f.int4(b)])),
-  terminate: said('Terminate', f.terminate()),
-}
-
-const NOTHING: Phrase = fc.constant([])
-
-/** The messages in order, any of which may rarely be missing. */
-function sentence(...messages: readonly (fc.Arbitrary<Said> | Said)[]): Phrase {
-  const parts = messages.map((message) =>
-    fc.oneof(
-      {
-        arbitrary: 'bytes' in message ? fc.constant([message]) : message.map((one) => [one]),
-        weight: 25,
-      },
-      { arbitrary: fc.constant([]), weight: 1 },
-    ),
-  )
-  return fc.tuple(...parts).map((found) => found.flat())
-}
-
-const optionally = (phrase: Phrase): Phrase => fc.oneof(NOTHING, phrase)
-
-/** The phrases of client number `client`. */
-function phrases(client: number): Phrase {
+/** What client number `client` says about tables that stay as they are. */
+export function smallTalk(client: number): Phrase {
   const of = (...lists: readonly (readonly string[])[]) =>
     fc.constantFrom(...lists.flat().map((text) => text.replaceAll('{c}', String(client))))
   const name = fc.oneof(
@@ -250,10 +197,10 @@ function phrases(client: number): Phrase {
   )
 }
 
-function segments(client: number, size: { minLength: number; maxLength: number }): fc.Arbitrary<Segment[]> {
+function segments(phrase: Phrase, size: { minLength: number; maxLength: number }): fc.Arbitrary<Segment[]> {
   return fc.array(
     fc.record({
-      messages: fc.array(phrases(client), { minLength: 1, maxLength: 4 }).map((found) => found.flat()),
+      messages: fc.array(phrase, { minLength: 1, maxLength: 4 }).map((found) => found.flat()),
       cuts: fc.oneof(
         { arbitrary: fc.constant([]), weight: 3 },
         {
@@ -346,20 +293,22 @@ function withResetsApart(conversation: Conversation): Conversation {
   return { ...conversation, turns }
 }
 
-/** What client number `client` may say, in up to `maxTurns` turns. */
+/** What client number `client` may say, in up to `maxTurns` turns, in phrases of `talk`. */
 export function conversation(
   client: number,
   maxTurns: number,
   hurry: fc.Arbitrary<boolean>,
+  talk: (client: number) => Phrase = smallTalk,
 ): fc.Arbitrary<Conversation> {
   const size = maxTurns === 1 ? { minLength: 1, maxLength: 8 } : { minLength: 1, maxLength: 3 }
+  const phrase = talk(client)
   return fc
     .record({
       startup: fc.oneof(
         { arbitrary: fc.constant({}), weight: 3 },
         { arbitrary: fc.constantFrom(...words.STARTUP), weight: 1 },
       ),
-      turns: fc.array(fc.record({ segments: segments(client, size), closing }), {
+      turns: fc.array(fc.record({ segments: segments(phrase, size), closing }), {
         minLength: 1,
         maxLength: maxTurns,
       }),

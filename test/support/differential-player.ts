@@ -2,7 +2,7 @@ import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promi
 import type { BackendMessage } from './backend-message.ts'
 import { isMessage } from './backend-message.ts'
 import type { Conversation, Segment, Turn } from './differential-conversation.ts'
-import { say } from './differential-conversation.ts'
+import { say } from './differential-phrase.ts'
 import type { RawClientOptions } from './raw-client.ts'
 import { RawClient } from './raw-client.ts'
 import { transcript } from './transcript.ts'

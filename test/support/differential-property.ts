@@ -50,7 +50,11 @@ export async function checkFor<Value>(usualRuns: number, fuzzed: Fuzzed<Value>):
   await running.catch(() => false)
   const [failure] = failures
   if (failure === undefined) {
-    if (details.failed) throw new Error('the property itself failed', { cause: details.errorInstance })
+    if (details.failed) {
+      const [value] = details.counterexample ?? []
+      const lines = value === undefined ? [] : fuzzed.written(value)
+      throw new Error(['the property itself failed', ...lines].join('\n'), { cause: details.errorInstance })
+    }
     return details.numRuns
   }
   const { value, found } = await smallest(fuzzed, failure)
@@ -59,6 +63,8 @@ export async function checkFor<Value>(usualRuns: number, fuzzed: Fuzzed<Value>):
       `failed in run ${details.numRuns}; repeat with POOLER_FUZZ_SEED=${details.seed} POOLER_FUZZ_RUNS=${details.numRuns}`,
       ...fuzzed.written(value),
       ...found,
+      // What is left out may make another failure of it.
+      ...(value === failure.value ? [] : ['before it was made smaller:', ...failure.found]),
     ].join('\n'),
   )
 }

@@ -58,20 +58,23 @@ const RESTORED = 20
 export class Scene {
   readonly #database: TestDatabase
   readonly #admin: RawClient
+  readonly #reset: string
   #clean = ''
 
   /** Unnamed Parse messages that were answered without a server, in all plays. */
   unnamedReuses = 0
 
-  private constructor(database: TestDatabase, admin: RawClient) {
+  private constructor(database: TestDatabase, admin: RawClient, reset: string) {
     this.#database = database
     this.#admin = admin
+    this.#reset = reset
   }
 
-  static async open(): Promise<Scene> {
+  /** `reset` brings the database back to what conversations begin with. */
+  static async open(reset = RESET): Promise<Scene> {
     const database = await createDatabase()
     const admin = await RawClient.connect(database)
-    const scene = new Scene(database, admin)
+    const scene = new Scene(database, admin, reset)
     await admin.query(SCHEMA)
     scene.#clean = await scene.#look(admin)
     return scene
@@ -153,7 +156,7 @@ export class Scene {
         ),
       (others) => others.length === 0,
     )
-    const reply = await this.#admin.query(RESET)
+    const reply = await this.#admin.query(this.#reset)
     expect(letters(reply).includes('E'), 'the tables could not be reset').toBe(false)
   }
 

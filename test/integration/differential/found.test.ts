@@ -237,3 +237,65 @@ story('a skipped Parse does not lead to the unnamed statement of another client'
   client.send(f.execute('none'), f.parse('', 'SELECT 1'), f.sync(), f.describeMessage('S', ''), f.sync())
   await client.receiveReplies(2)
 })
+
+describe('a text repeated in the next batch as the unnamed statement, all of it pipelined', () => {
+  const on = { pooler: { prepare_unnamed: true } }
+
+  // Both are the same to the pooler, and only the first is skipped.
+  story(
+    'is not taken back with the one that was skipped',
+    async (stage) => {
+      const client = await stage.connect()
+      await client.roundTrip(f.parse('', 'SELECT 1'), f.sync())
+      client.send(
+        ...[f.parse('', 'SELECT 2'), f.execute('none'), f.parse('', 'SELECT 1'), f.sync()],
+        ...[f.parse('', 'SELECT 1'), f.sync(), f.describeMessage('S', ''), f.bind(), f.execute(), f.sync()],
+      )
+      await client.receiveReplies(3)
+    },
+    on,
+  )
+
+  for (const options of [on, {}]) {
+    story(
+      `nor is what stands if that batch fails, too${options === on ? ', while it is prepared' : ''}`,
+      async (stage) => {
+        const client = await stage.connect()
+        await client.roundTrip(f.parse('', 'SELECT 1'), f.sync())
+        client.send(
+          ...[f.execute('none'), f.parse('', 'SELECT 2'), f.sync()],
+          ...[f.execute('none'), f.parse('', 'SELECT 3'), f.sync()],
+          ...[f.bind(), f.execute(), f.sync()],
+        )
+        await client.receiveReplies(3)
+      },
+      options,
+    )
+  }
+
+  // DROP is hidden in a function, so that it is parsed as if nothing had happened.
+  story(
+    'stands although the one before it failed',
+    async (stage) => {
+      const client = await stage.connect()
+      const text = f.parse('', 'SELECT * FROM t')
+      await client.query('CREATE TABLE t AS SELECT 1 AS a')
+      for (const name of ['t RENAME TO u', 'u RENAME TO t']) {
+        const body = `BEGIN ALTER TABLE ${name}; RETURN 1; END`
+        await client.query(`CREATE FUNCTION rename_${name[0]}() RETURNS int LANGUAGE plpgsql AS '${body}'`)
+      }
+      await client.roundTrip(text, f.sync())
+      await client.roundTrip(
+        f.parse('away', 'SELECT rename_t()'),
+        f.parse('back', 'SELECT rename_u()'),
+        f.sync(),
+      )
+      client.send(
+        ...[text, f.run('away'), f.sync(), text, f.sync(), f.run('back'), f.sync(), text, f.sync()],
+        ...[f.bind(), f.execute(), f.sync()],
+      )
+      await client.receiveReplies(5)
+    },
+    on,
+  )
+})

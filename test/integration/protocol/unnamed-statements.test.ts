@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import { letters } from '../../support/backend-message.ts'
 import * as f from '../../support/frontend-messages.ts'
@@ -103,6 +104,40 @@ story(
   on,
 )
 
+describe('behind a table that comes to stand before the one it meant, the text means the new one', () => {
+  const other = 'other.t AS SELECT 2 AS a, 3 AS b'
+  const created: Record<string, (client: Client) => Promise<unknown>> = {
+    'CREATE TABLE AS': (client) => client.query(`CREATE TABLE ${other}`),
+    'CREATE TABLE AS behind a comment': (client) => client.query(`/* one */ -- two\nCREATE TABLE ${other}`),
+    'CREATE TABLE AS behind another statement': (client) => client.query(`SELECT 1; CREATE TABLE ${other}`),
+    'SELECT INTO': (client) => client.query('SELECT 2 AS a, 3 AS b INTO other.t'),
+    'SELECT INTO as an unnamed statement': (client) => times(client, 1, 'SELECT 2 AS a, 3 AS b INTO other.t'),
+    'WITH ... SELECT INTO behind a comment': (client) =>
+      client.query('/* one */ WITH w AS (SELECT 2 AS a) SELECT a, 3 AS b INTO other.t FROM w'),
+    'CREATE TABLE AS as a named statement': (client) =>
+      client.roundTrip(f.parse('make', `CREATE TABLE ${other}`), f.run('make'), f.sync()),
+    'CREATE TABLE AS with EXPLAIN ANALYZE': (client) =>
+      client.query(
+        `EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off, BUFFERS off) CREATE TABLE ${other}`,
+      ),
+  }
+  for (const [name, create] of Object.entries(created)) {
+    story(
+      name,
+      async (stage) => {
+        const client = await stage.connect({ parameters: { search_path: 'other, public' } })
+        const maker = await stage.connect()
+        await maker.query('SET client_min_messages TO warning; DROP SCHEMA IF EXISTS other CASCADE')
+        await maker.query('CREATE SCHEMA other; CREATE TABLE t AS SELECT 1 AS a')
+        await times(client, 3, 'SELECT * FROM t')
+        await create(maker)
+        await times(client, 2, 'SELECT * FROM t')
+      },
+      on,
+    )
+  }
+})
+
 describe('errors', () => {
   story(
     'of Bind name the statement as the client does',
@@ -125,6 +160,37 @@ describe('errors', () => {
     on,
   )
 })
+
+// PostgreSQL replaces such literals by the time of the Parse.
+for (const text of [
+  "SELECT 'now'::timestamptz = now()",
+  "SELECT now() = timestamptz ' NOW '",
+  'SELECT $1 = 1 AND now() = CAST($$now$$ AS timestamptz)',
+]) {
+  story(
+    `the time in ${text} is that of its own Parse`,
+    async (stage) => {
+      const client = await stage.connect()
+      await times(client, 4, text, text.includes('$1') ? ['1'] : [])
+    },
+    on,
+  )
+}
+
+// PostgreSQL keeps int as the type of the parameter, and would store 7.
+pooled(
+  'a type that was inferred before a change past the pooler is forgotten two seconds later',
+  async (stage) => {
+    const client = await stage.connect()
+    await client.query('CREATE TABLE t (a int)')
+    await times(client, 3, 'INSERT INTO t VALUES ($1)', ['1'])
+    await stage.sql('TRUNCATE t; ALTER TABLE t ALTER a TYPE text')
+    await delay(2100)
+    await times(client, 1, 'INSERT INTO t VALUES ($1)', ['007'])
+    expect(await client.value('SELECT a FROM t')).toBe('007')
+  },
+  on,
+)
 
 pooled(
   'PostgreSQL has parsed it once, and other types are another statement',

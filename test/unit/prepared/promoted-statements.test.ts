@@ -5,12 +5,14 @@ import { StatementRegistry } from '../../../src/prepared/statement-registry.ts'
 /** A Parse message's body behind the name, without parameter types. */
 const body = (text: string): Buffer => Buffer.from(`${text}\0\0\0`, 'latin1')
 
+const START_MS = 1000
+
 function setUp() {
   const registry = new StatementRegistry()
   const { promoted } = registry
   const find = (text: string, meaning = '') => {
     const bytes = body(text)
-    return promoted.find(bytes, 0, bytes.length, meaning)
+    return promoted.find(bytes, 0, bytes.length, meaning, START_MS)
   }
   return { registry, promoted, find }
 }
@@ -62,7 +64,7 @@ test('the 2001st text pushes out the one unused for longest, which is not used a
     find(`SELECT ${i}`)
   }
   expect(promoted).toMatchObject({ size: 2000, evictions: 1 })
-  expect(first !== null && promoted.isUsable(first)).toBe(false)
+  expect(first !== null && promoted.isUsable(first, START_MS)).toBe(false)
   expect(registry.size).toBe(2000)
   promoted.clear()
   expect(registry.size).toBe(0)
@@ -74,8 +76,20 @@ test('a change of the schema raises the epoch of a statement, once', () => {
   const one = find('SELECT 1')
   if (one === null) throw new Error('it was not promoted')
   promoted.generation += 1
-  for (let i = 0; i < 2; i++) expect(promoted.isUsable(one)).toBe(true)
+  for (let i = 0; i < 2; i++) expect(promoted.isUsable(one, START_MS)).toBe(true)
   expect(one.statement.epoch).toBe(1)
+})
+
+test('one that is older than two seconds is parsed anew, once', () => {
+  const { find, promoted } = setUp()
+  find('SELECT 1')
+  const one = find('SELECT 1')
+  if (one === null) throw new Error('it was not promoted')
+  const epochs = [1999, 2001, 4001, 4002].map((ms) => {
+    expect(promoted.isUsable(one, START_MS + ms)).toBe(true)
+    return one.statement.epoch
+  })
+  expect(epochs).toEqual([0, 1, 1, 2])
 })
 
 test.each([
@@ -88,6 +102,7 @@ test.each([
   'VALUES (1)',
   'WITH a AS (SELECT 1) SELECT * FROM a',
   'DELETE FROM t',
+  'SELECT now(), NOW () FROM know_now',
 ])('%j is planned', (text) => {
   expect(isPlannable(text)).toBe(true)
 })
@@ -106,6 +121,9 @@ test.each([
   'selection',
   'DECLARE c CURSOR FOR SELECT 1',
   'TABLE t',
+  "SELECT 'now'::timestamptz",
+  "INSERT INTO t VALUES ($1, 'NOW')",
+  "DELETE FROM t WHERE day < date 'Yesterday'",
 ])('%j is not prepared', (text) => {
   expect(isPlannable(text)).toBe(false)
 })
