@@ -20,6 +20,7 @@ const BUN = 'bun'
 /** Short, but long enough for Node to have compiled what is hot. */
 const WARM_UP_SECONDS = 2
 const WARM_UP = ['select-simple-50', 'select-prepared-50', 'churn-10']
+const WARM_UP_LOGINS = ['churn-scram-10', 'churn-tls-10']
 
 /** What fits into two minutes with three poolers and PostgreSQL itself. */
 const QUICK = [
@@ -70,11 +71,14 @@ async function main(options: BenchOptions): Promise<void> {
       }
     }
     say('warming up')
+    const short = { ...measuring, seconds: options.quick ? 1 : WARM_UP_SECONDS }
     await warmUp(
       WORKLOADS.filter(({ id }) => WARM_UP.includes(id)),
       stage.targets,
-      { ...measuring, seconds: options.quick ? 1 : WARM_UP_SECONDS },
+      short,
     )
+    const logins = workloads.filter(({ id }) => WARM_UP_LOGINS.includes(id))
+    for (const workload of logins) await warmUp([workload], stage.targetsOf(workload), short)
     const rows: Row[] = []
     for (const workload of workloads) {
       say(`${workload.id}: ${workload.title}, clients: ${workload.clients}`)

@@ -57,6 +57,7 @@ auth_type = ${server.password === undefined ? 'trust' : 'scram-sha-256'}
 auth_file = ${userlist}
 pool_mode = transaction
 default_pool_size = ${poolSize}
+server_tls_sslmode = disable
 max_client_conn = ${maxClients}
 ${prepared}${tls}`,
     )

@@ -62,6 +62,7 @@ listen_port = ${address.port}
 auth_type = "${server.password === undefined ? 'trust' : 'scram-sha-256'}"
 ${certificate === undefined ? '' : tlsLines(certificate)}
 default_pool_size = ${poolSize}
+server_tls_sslmode = "disable"
 max_client_conn = ${maxClients}
 ${settings}
 
