@@ -146,9 +146,8 @@ function noteTag(
 ): void {
   const first = buffer[start + HEADER_BYTES]
   const third = buffer[start + HEADER_BYTES + 2]
-  // Others see the changes from here on, however long the rest of the query takes.
-  if (session.schemaChanged && first === 0x43 && third === 0x4d)
-    session.context.registry.promoted.generation += 1
+  const { promoted } = session.context.registry
+  if (session.schemaChanged && first === 0x43 && third === 0x4d) promoted.generation += 1 // Seen by others from here on.
   // SET but not SELECT, DEALLOCATE, DECLARE or DISCARD but not DELETE, PREPARE, LISTEN, RESET; ALTER, GRANT, CREATE or CALL
   // but not COPY or COMMIT, except COMMIT PREPARED, IMPORT but not INSERT.
   const suspicious =
@@ -194,16 +193,14 @@ function noteTag(
     case 'DEALLOCATE':
       deallocated(session, server)
       break
-    default:
-      // DISCARD PLANS and its like.
+    default: // DISCARD PLANS and its like.
       if (tag.startsWith('DISCARD')) session.discarding = false
       if (CHANGES_SCHEMA.test(tag)) session.schemaChanged = true
   }
 }
 
 /** What may change what a text means; DO and CALL can do anything. */
-const CHANGES_SCHEMA =
-  /^(CREATE|ALTER|DROP|GRANT|REVOKE|REASSIGN|IMPORT|DO|CALL|COMMIT PREPARED|DISCARD TEMP)\b/
+const CHANGES_SCHEMA = /^(CREATE|ALTER|DROP|GRANT|REVOKE|REASSIGN|IMPORT|DO|CALL|COMMIT P|DISCARD T)/
 
 function discardStatements(session: Session, server: ServerConnection): void {
   server.statements?.clearSettled()
