@@ -19,8 +19,9 @@ import { emitSynthesised } from './settle.ts'
 export function hold(session: Session, server: ServerConnection): Verdict {
   session.heldForReply = true
   emitSynthesised(session, server)
-  // Inside a batch PostgreSQL keeps its replies back until it is asked for them.
-  if (server.tracker.batchOpen) server.send(FLUSH)
+  const { tracker } = server
+  // Inside a batch PostgreSQL keeps its replies back until it is asked for them; a Sync in front of a COPY's end ends none.
+  if (tracker.batchOpen || tracker.copyEndSent) server.send(FLUSH)
   return Verdict.Hold
 }
 

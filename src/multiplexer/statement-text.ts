@@ -41,17 +41,22 @@ export function statementKind(buffer: Buffer, start: number, end: number): State
   return deallocatedName(text) === undefined ? StatementKind.Other : StatementKind.DeallocateName
 }
 
-/** INTO is SELECT's own, or that of an INSERT or MERGE, which creates nothing. */
-const CREATES = /\bcreate\b|(?<!\b(?:insert|merge)\s{1,9})\binto\b/i
+/** CREATE TABLE or MATERIALIZED VIEW; an INTO that is SELECT's own, not that of an INSERT or MERGE. */
+const CREATES = /\bcreate\b(?=[^;]{0,200}\b(?:table|materialized)\b)|(?<!\b(?:insert|merge)\s{1,9})\binto\b/i
+const QUOTED = /"[^"]*"|'[^']*'/g
+/** Where a quote may be none: behind a backslash, in a comment, between dollars. */
+const UNCLEAR = /\\|--|\/\*|\$\w*\$/
 
 /**
  * True for a text that may create something although its tag does not say so: that of CREATE TABLE AS and
- * SELECT INTO is a SELECT's, that of EXPLAIN ANALYZE its own. Any of several statements, behind comments, too.
+ * SELECT INTO is a SELECT's, that of EXPLAIN ANALYZE its own. Any of several statements, behind comments, too; words in
+ * quotes do not count, where it is clear what is quoted.
  */
 export function createsSomething(buffer: Buffer, start: number, end: number): boolean {
   const limit = Math.min(end, start + SEARCHED_BYTES)
   const nul = buffer.indexOf(0, start)
-  return CREATES.test(buffer.toString('latin1', start, nul === -1 ? limit : Math.min(nul, limit)))
+  const text = buffer.toString('latin1', start, nul === -1 ? limit : Math.min(nul, limit))
+  return CREATES.test(text) && (UNCLEAR.test(text) || CREATES.test(text.replace(QUOTED, "''")))
 }
 
 /**

@@ -199,6 +199,17 @@ describe('a COPY in the extended protocol whose early Sync was read as data', ()
     })
   }
 
+  // PostgreSQL keeps the reply to CopyDone until it is asked for it, which the Bind that waits for it must do.
+  story('can be executed once more behind it', async (stage) => {
+    const client = await stage.connect()
+    await client.query('CREATE TABLE copied (a int)')
+    client.send(f.extended('COPY copied FROM STDIN'), f.sync(), f.copyDone(), f.bind(), f.execute())
+    await client.receiveUntil('G')
+    await client.receiveUntil('G')
+    client.send(f.copyDone(), f.sync())
+    await client.receiveUntil('Z')
+  })
+
   pooled('does not cost the next client an error when a simple query ends the batch', async (stage) => {
     const client = await stage.connect()
     const next = await stage.connect()

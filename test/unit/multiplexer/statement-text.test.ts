@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
+  createsSomething,
   deallocatedName,
   head,
   StatementKind,
@@ -72,4 +73,27 @@ test('no more than 256 bytes of a text are looked at', () => {
   const bytes = Buffer.from('x'.repeat(1000))
   expect(head(bytes, 0, 1000)).toHaveLength(256)
   expect(head(Buffer.from('abc\0def'), 1, 7)).toBe('bc')
+})
+
+test.each([
+  ['CREATE TABLE t AS SELECT 1', true],
+  ['/* a */ create unlogged table t as select 1', true],
+  ['CREATE MATERIALIZED VIEW v AS SELECT 1', true],
+  ['SELECT 1; CREATE TEMP TABLE t AS SELECT 1', true],
+  ['EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1', true],
+  ['SELECT 1 INTO t', true],
+  ["SELECT 'it''s' AS a INTO t", true],
+  ["SELECT E'it\\'s' AS a INTO t", true],
+  ["SELECT $$it's$$ AS a INTO t", true],
+  ["-- isn't\nSELECT 1 INTO t", true],
+  ['INSERT INTO t VALUES (1); SELECT 1 INTO u', true],
+  ['INSERT INTO t VALUES (1)', false],
+  ['merge into t using s on true when matched then delete', false],
+  ["INSERT INTO t VALUES ('put into it')", false],
+  ["SELECT * FROM log WHERE action = 'create' AND what = 'table'", false],
+  ['SELECT "into", "create" FROM tables', false],
+  ['SELECT creates, intone FROM t', false],
+])('whether %j may create something is %j', (sql, creates) => {
+  const bytes = Buffer.from(`##${sql}\0 INTO ##`, 'utf8')
+  expect(createsSomething(bytes, 2, bytes.length)).toBe(creates)
 })
