@@ -14,6 +14,7 @@ import type { PgbouncerProgram } from './targets/pgbouncer-process.ts'
 const POOL_SIZE = 20
 const SCALE = 10
 const IDLE_CLIENTS = 1500
+const QUICK_IDLE_CLIENTS = 300
 const MAX_CLIENTS = 2000
 /** The development dependency, which npm puts first on the PATH. */
 const BUN = 'bun'
@@ -86,8 +87,9 @@ async function main(options: BenchOptions): Promise<void> {
       for (const problem of problems(row)) notes.push(problem)
       rows.push(row)
     }
-    say(`memory, bare and with ${IDLE_CLIENTS} idle clients`)
-    const memory = await measureMemories(stage, notes)
+    const idleClients = options.quick ? QUICK_IDLE_CLIENTS : IDLE_CLIENTS
+    say(`memory, bare and with ${idleClients} idle clients`)
+    const memory = await measureMemories(stage, idleClients, notes)
     const { seconds, pairs, quick } = options
     const result: BenchResult = {
       stamp,
@@ -138,12 +140,16 @@ function problems(row: Row): string[] {
   )
 }
 
-async function measureMemories(stage: Stage, notes: string[]): Promise<BenchResult['memory']> {
+async function measureMemories(
+  stage: Stage,
+  idleClients: number,
+  notes: string[],
+): Promise<BenchResult['memory']> {
   const memory: { [target in TargetName]?: Memory } = {}
   for (const start of stage.freshPoolers()) {
     const target = await start()
     try {
-      const measured = await measureMemory(target, IDLE_CLIENTS)
+      const measured = await measureMemory(target, idleClients)
       if (measured !== null) memory[target.name] = measured
     } catch (error) {
       notes.push(`memory, ${target.name}: ${(error as Error).message}`)
