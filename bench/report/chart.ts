@@ -1,5 +1,5 @@
 import type { BenchResult, Row, TargetName } from '../result.ts'
-import { ratioOf, type Spread } from './statistics.ts'
+import { rateOf, ratioOf, type Spread } from './statistics.ts'
 
 /**
  * chart: a result as SVG: the throughput of the pooler as a multiple of PgBouncer's, or of PostgreSQL's own where no
@@ -23,8 +23,8 @@ const SERIES = [
 
 export function chart(result: BenchResult): string {
   const base = result.stamp.pgbouncer === null ? 'direct' : 'pgbouncer'
-  const series = SERIES.filter(([target]) => result.rows.some((row) => ratioOf(row, target, base, 'rate')))
-  const isShown = (row: Row) => series.some(([target]) => ratioOf(row, target, base, 'rate') !== null)
+  const series = SERIES.filter(([target]) => result.rows.some((row) => ratioOf(row, target, base, rateOf)))
+  const isShown = (row: Row) => series.some(([target]) => ratioOf(row, target, base, rateOf) !== null)
   const rows = result.rows.filter((row) => !row.id.startsWith('latency') && isShown(row))
   const rowHeight = series.length * BAR + GAP
   const height = TOP + rows.length * rowHeight + 34
@@ -76,7 +76,7 @@ function bars(row: Row, top: number, base: TargetName, series: readonly (typeof 
   const middle = top + (series.length * BAR) / 2 + 4
   const label = `<text x="${LEFT - 10}" y="${middle}" text-anchor="end">${escaped(labelOf(row))}</text>`
   const each = series.map(([target], index) => {
-    const ratio = ratioOf(row, target, base, 'rate')
+    const ratio = ratioOf(row, target, base, rateOf)
     return ratio === null ? '' : bar(target, ratio, top + index * BAR)
   })
   return [label, ...each].join('')

@@ -1,5 +1,5 @@
 import type { BenchResult, Row, Run, TargetName } from '../result.ts'
-import { fieldOf, ratioOf, type Spread, spread } from './statistics.ts'
+import { fieldOf, rateOf, ratioOf, type Spread } from './statistics.ts'
 
 /** A result as Markdown: what stands between the markers in README.md. */
 
@@ -52,24 +52,27 @@ function throughputColumns(result: BenchResult): Column[] {
     { head: 'Clients', cell: (row) => String(row.clients) },
     { head: 'Direct', cell: (row) => rate(row, 'direct') },
     { head: 'pooler', cell: (row) => rate(row, 'pooler') },
-    { head: 'pooler ÷ direct', cell: (row) => ratio(ratioOf(row, 'pooler', 'direct', 'rate')) },
+    { head: 'pooler ÷ direct', cell: (row) => ratio(ratioOf(row, 'pooler', 'direct', rateOf)) },
   ]
   if (hasBun(result.stamp)) columns.push({ head: 'pooler, Bun', cell: (row) => rate(row, 'bun') })
   if (result.stamp.pgbouncer !== null) {
     columns.push(
       { head: 'PgBouncer', cell: (row) => rate(row, 'pgbouncer') },
-      { head: 'pooler ÷ PgBouncer', cell: (row) => ratio(ratioOf(row, 'pooler', 'pgbouncer', 'rate')) },
+      { head: 'pooler ÷ PgBouncer', cell: (row) => ratio(ratioOf(row, 'pooler', 'pgbouncer', rateOf)) },
     )
     if (hasBun(result.stamp)) {
       const head = 'pooler, Bun ÷ PgBouncer'
-      columns.push({ head, cell: (row) => ratio(ratioOf(row, 'bun', 'pgbouncer', 'rate')) })
+      columns.push({ head, cell: (row) => ratio(ratioOf(row, 'bun', 'pgbouncer', rateOf)) })
     }
   }
   if (result.stamp.pgbouncer !== null && measuresCpu(result, 'pooler')) {
     const head = 'CPU, pooler ÷ PgBouncer'
-    columns.push({ head, cell: (row) => ratio(cpuRatio(row, 'pooler')) })
+    columns.push({ head, cell: (row) => ratio(ratioOf(row, 'pooler', 'pgbouncer', cpuOf)) })
     if (hasBun(result.stamp))
-      columns.push({ head: 'CPU, pooler, Bun ÷ PgBouncer', cell: (row) => ratio(cpuRatio(row, 'bun')) })
+      columns.push({
+        head: 'CPU, pooler, Bun ÷ PgBouncer',
+        cell: (row) => ratio(ratioOf(row, 'bun', 'pgbouncer', cpuOf)),
+      })
   }
   if (measuresCpu(result, 'pooler')) {
     columns.push({ head: 'CPU per transaction, pooler', cell: (row) => cpu(row, 'pooler') })
@@ -94,11 +97,11 @@ function latencyColumns(result: BenchResult): Column[] {
   if (result.stamp.pgbouncer !== null) {
     columns.push(
       { head: 'PgBouncer', cell: (row) => latency(row, 'pgbouncer') },
-      { head: 'p99, pooler ÷ PgBouncer', cell: (row) => ratio(ratioOf(row, 'pooler', 'pgbouncer', 'p99Ms')) },
+      { head: 'p99, pooler ÷ PgBouncer', cell: (row) => ratio(ratioOf(row, 'pooler', 'pgbouncer', p99Of)) },
     )
     if (hasBun(result.stamp)) {
       const head = 'p99, pooler, Bun ÷ PgBouncer'
-      columns.push({ head, cell: (row) => ratio(ratioOf(row, 'bun', 'pgbouncer', 'p99Ms')) })
+      columns.push({ head, cell: (row) => ratio(ratioOf(row, 'bun', 'pgbouncer', p99Of)) })
     }
   }
   return columns
@@ -159,21 +162,11 @@ function cpu(row: Row, target: TargetName): string {
 }
 
 /** User and system time together. */
-function cpuRatio(row: Row, target: TargetName): Spread | null {
-  const ours = row.runs[target] ?? []
-  const theirs = row.runs.pgbouncer ?? []
-  return spread(
-    ours.flatMap((run, pair) => {
-      const [mine, other] = [cpuOf(run), cpuOf(theirs[pair])]
-      return mine === null || other === null ? [] : [mine / other]
-    }),
-  )
+function cpuOf({ userMicros, systemMicros }: Run): number | undefined {
+  return userMicros === undefined || systemMicros === undefined ? undefined : userMicros + systemMicros
 }
 
-function cpuOf(run: Run | undefined): number | null {
-  if (run?.userMicros === undefined || run.systemMicros === undefined) return null
-  return run.userMicros + run.systemMicros
-}
+const p99Of = ({ p99Ms }: Run): number | undefined => p99Ms
 
 function latency(row: Row, target: TargetName): string {
   const [p50, p99] = [fieldOf(row, target, 'p50Ms'), fieldOf(row, target, 'p99Ms')]

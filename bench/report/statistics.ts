@@ -37,16 +37,23 @@ export function fieldOf(row: Row, target: TargetName, field: keyof Run & `${stri
   return values.every((value) => typeof value === 'number') ? spread(values as number[]) : null
 }
 
-/** `target` against `base`, pair by pair. */
-export function ratioOf(row: Row, target: TargetName, base: TargetName, field: keyof Run): Spread | null {
+export const rateOf = ({ rate }: Run): number | undefined => rate
+
+/** `target` against `base` in what `read` finds in a run, pair by pair; null if any of these runs had errors. */
+export function ratioOf(
+  row: Row,
+  target: TargetName,
+  base: TargetName,
+  read: (run: Run) => number | undefined,
+): Spread | null {
   const ours = row.runs[target] ?? []
   const theirs = row.runs[base] ?? []
   const ratios: number[] = []
   for (const [pair, run] of ours.entries()) {
     const other = theirs[pair]
     if (other === undefined || run.error !== undefined || other.error !== undefined) return null
-    const [a, b] = [run[field], other[field]]
-    if (typeof a !== 'number' || typeof b !== 'number') return null
+    const [a, b] = [read(run), read(other)]
+    if (a === undefined || b === undefined) return null
     ratios.push(a / b)
   }
   return spread(ratios)

@@ -9,7 +9,7 @@ type OnConnection = (this: object, error: number, handle: AcceptedHandle | undef
 
 /**
  * takeHandles: has `onHandle` called with each connection that a listening server accepts, instead of the event
- * 'connection' with a Socket, which costs a third of a login and could not be given a read buffer. False where this
+ * 'connection' with a Socket, which costs much of a login and could not be given a read buffer. False where this
  * Node has no such place. Errors of accept are events of the server as before.
  */
 export function takeHandles(server: Server, onHandle: (handle: AcceptedHandle) => void): boolean {
