@@ -121,6 +121,7 @@ function handle(
     case FrontendType.Close:
       return close(session, server, buffer, start, end)
     case FrontendType.FunctionCall:
+      noteMixture(server)
       server.tracker.push(Reply.FunctionCall, ReplyAction.Forward)
       return Verdict.Forward
     default:
@@ -184,8 +185,6 @@ function query(
     }
   }
   if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard) noteDiscard(session, server)
-  // PostgreSQL answers the statement after such a mixture with an internal error: not the next client's.
-  if (server.tracker.batchOpen && server.transactionStatus === TransactionStatus.Idle) server.usable = false
   if (setsParameters(buffer, start + HEADER_BYTES, end)) server.residue |= Residue.Settings
   if (session.context.registry.promoted.inUse && createsSomething(buffer, start + HEADER_BYTES, end))
     session.schemaChanged = true
@@ -195,8 +194,14 @@ function query(
   return Verdict.Forward
 }
 
+/** Query or FunctionCall inside a batch: PostgreSQL's next answer is an internal error, which no other client is to get. */
+function noteMixture(server: ServerConnection): void {
+  if (server.tracker.batchOpen && server.transactionStatus === TransactionStatus.Idle) server.usable = false
+}
+
 /** A simple query destroys the unnamed statement, unless the server skips it. */
 function oweQuery(session: Session, server: ServerConnection): OwedReply {
+  noteMixture(server)
   const entry = server.tracker.push(Reply.Query, ReplyAction.Forward)
   changeUnnamed(session, server, entry, null)
   return entry

@@ -222,14 +222,21 @@ describe('a COPY in the extended protocol whose early Sync was read as data', ()
 })
 
 // PostgreSQL 18 itself answers the next statement with XX000, "StartTransactionCommand: unexpected state STARTED".
-pooled('a simple query inside a batch does not cost the next client an error', async (stage) => {
-  const client = await stage.connect()
-  const next = await stage.connect()
-  client.send(f.extended('SELECT 1'), f.query('SELECT 2'))
-  await client.receiveUntil('Z')
-  await client.roundTrip(f.sync())
-  expect(letters(await next.query('SELECT 3'))).toBe('TDCZ')
-})
+for (const [what, message] of [
+  ['a simple query', f.query('SELECT 2')],
+  ['a DEALLOCATE', f.query('DEALLOCATE named')],
+  ['a function call', f.functionCall(177, [f.int4(1), f.int4(2)])],
+] as const) {
+  pooled(`${what} inside a batch does not cost the next client an error`, async (stage) => {
+    const client = await stage.connect()
+    const next = await stage.connect()
+    await client.roundTrip(f.parse('named', 'SELECT 1'), f.sync())
+    client.send(f.extended('SELECT 1'), message)
+    await client.receiveUntil('Z')
+    await client.roundTrip(f.sync())
+    expect(letters(await next.query('SELECT 3'))).toBe('TDCZ')
+  })
+}
 
 // The Parse that another client makes necessary is skipped with its batch; the next Bind is there already.
 story('an unnamed statement outlives a batch that fails in front of its Bind', async (stage) => {
