@@ -135,8 +135,7 @@ function execute(session: Session, server: ServerConnection): Verdict {
   session.executedBatch = entry.batch
   const executed = boundName === null ? unnamed : boundName.statement
   if (executed?.discards) {
-    noteDiscard(session, server)
-    entry.effect = Effect.Discard
+    noteDiscard(session, entry, Effect.Discard)
     if (executed === unnamed) entry.name = unnamed.deallocates
   }
   return Verdict.Forward
@@ -177,19 +176,19 @@ function query(
     if (mustWait(session, server, name)) return hold(session, server)
     if (name !== undefined && !name.closed) {
       server.send(encodeQuery(decoyQuery()))
-      noteDiscard(session, server)
       const entry = oweQuery(session, server)
-      entry.effect = Effect.Deallocate
+      noteDiscard(session, entry, Effect.Deallocate)
       entry.name = name
       return Verdict.Drop
     }
   }
-  if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard) noteDiscard(session, server)
   if (setsParameters(buffer, start + HEADER_BYTES, end)) server.residue |= Residue.Settings
   if (session.context.registry.promoted.inUse && createsSomething(buffer, start + HEADER_BYTES, end))
     session.schemaChanged = true
   const entry = oweQuery(session, server)
-  if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
+  if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard)
+    noteDiscard(session, entry, Effect.Discard)
+  else if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
   else if (kind === StatementKind.SetDefault) entry.effect = Effect.SetDefault
   return Verdict.Forward
 }
@@ -208,9 +207,13 @@ function oweQuery(session: Session, server: ServerConnection): OwedReply {
 }
 
 /** Until its reply is there it is not certain which names exist. */
-function noteDiscard(session: Session, server: ServerConnection): void {
-  session.discarding = true
-  session.discardBatch = server.tracker.batch
+function noteDiscard(
+  session: Session,
+  entry: OwedReply,
+  effect: typeof Effect.Discard | typeof Effect.Deallocate,
+): void {
+  session.discards += 1
+  entry.effect = effect
 }
 
 /** A client that canceled while it waited for a server: its query is refused without one. */

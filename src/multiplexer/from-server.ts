@@ -161,7 +161,6 @@ function readyForQuery(
     if (head.effect === Effect.ApplyParameters && session.phase <= SessionPhase.Active)
       parametersApplied(session, server)
   }
-  if (head !== null && head.batch >= session.discardBatch) session.discarding = false
   if (session.schemaChanged && server.transactionStatus === TransactionStatus.Idle) {
     session.schemaChanged = false
     session.context.registry.promoted.generation += 1

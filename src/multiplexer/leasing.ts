@@ -79,7 +79,7 @@ export function detachServer(session: Session, server: ServerConnection): void {
   const { client } = session
   session.server = null
   session.skipToSync = false
-  session.discarding = false
+  session.discards = 0
   session.cancelWanted = false
   session.recorder.stop()
   server.wire.resume(PauseReason.PeerCongested | PauseReason.Suspended)

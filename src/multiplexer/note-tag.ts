@@ -63,8 +63,6 @@ export function noteTag(
       deallocated(session, server)
       break
     default:
-      // DISCARD PLANS and its like.
-      if (tag.startsWith('DISCARD')) session.discarding = false
       if (CHANGES_SCHEMA.test(tag)) session.schemaChanged = true
   }
 }
@@ -76,14 +74,12 @@ const CHANGES_SCHEMA =
 function discardStatements(session: Session, server: ServerConnection): void {
   server.statements?.clearSettled()
   session.statements?.clearSettled()
-  session.discarding = false
 }
 
 /** DEALLOCATE of one name succeeded: on a decoy, on what SQL has prepared, or on a name that is ours. */
 function deallocated(session: Session, server: ServerConnection): void {
   const { head } = server.tracker
   const name = head?.name ?? null
-  session.discarding = false
   if (name !== null) {
     if (!name.closed) session.statements?.remove(name)
   } else if ((server.residue & Residue.Prepared) === 0) {

@@ -92,7 +92,7 @@ function promotedStatement(session: Session, server: ServerConnection, total: nu
 function isRepeatable(session: Session, server: ServerConnection, total: number): boolean {
   const { recorder } = session
   const { tracker } = server
-  if (session.source !== session.client.framer || session.discarding) return false
+  if (session.source !== session.client.framer || session.discards > 0) return false
   if (server.transactionStatus !== TransactionStatus.Idle || (server.residue & Residue.Settings) !== 0)
     return false
   if (session.executedBatch === tracker.batch && tracker.batchOpen) return false

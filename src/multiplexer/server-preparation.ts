@@ -31,7 +31,7 @@ export function mustWait(
   server: ServerConnection,
   name: ClientStatement | undefined,
 ): boolean {
-  if (session.discarding) return true
+  if (session.discards > 0) return true
   return name !== undefined && name.outstanding > 0 && name.batch !== server.tracker.batch
 }
 

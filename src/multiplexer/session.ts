@@ -103,10 +103,8 @@ export class Session {
   skipToSync = false
   /** Messages are held back until the server has answered earlier ones. */
   heldForReply = false
-  /** A DEALLOCATE or DISCARD is on its way: names are not certain before its reply. */
-  discarding = false
-  /** The batch that it belongs to. */
-  discardBatch = 0
+  /** How many DEALLOCATE or DISCARD are on their way: names are not certain before their replies. */
+  discards = 0
   /** A batch is about to be repeated: nothing may come before it. */
   repeating = false
   /** The client asked to cancel while it waited: its next message is answered with 57014. */

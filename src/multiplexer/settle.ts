@@ -24,8 +24,8 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
     if (name.closed) session.statements?.remove(name)
   } else if (effect === Effect.Evict && onServer !== null) {
     server.statements?.forget(onServer)
-  } else if (effect === Effect.Discard) {
-    session.discarding = false
+  } else if (effect === Effect.Discard || effect === Effect.Deallocate) {
+    session.discards -= 1
   } else if (effect === Effect.Duplicate) {
     // The server did not have the statement after all, and now has another text under its name.
     server.usable = false
@@ -39,8 +39,8 @@ export function undo(session: Session, server: ServerConnection, entry: OwedRepl
   if (effect === Effect.ApplyParameters) {
     server.parameters = entry.parameters ?? server.parameters
     server.residue |= entry.residue
-  } else if (effect === Effect.Discard) {
-    session.discarding = false
+  } else if (effect === Effect.Discard || effect === Effect.Deallocate) {
+    session.discards -= 1
   } else if (effect === Effect.Prepare) {
     if (onServer !== null) server.statements?.undo(onServer)
     if (name !== null) {

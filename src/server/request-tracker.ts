@@ -67,7 +67,7 @@ export const Effect = {
   Deallocate: 6,
   /** The Query that applies session parameters. */
   ApplyParameters: 7,
-  /** Execute of a DEALLOCATE or DISCARD: until its reply it is not certain which names exist. */
+  /** Query or Execute of a DEALLOCATE or DISCARD: until its reply it is not certain which names exist. */
   Discard: 8,
   /** SET LOCAL: leaves nothing behind. */
   SetLocal: 9,

@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest'
-import { commandComplete, errorResponse, parseComplete, readyForQuery } from '../support/backend-messages.ts'
+import {
+  bindComplete,
+  commandComplete,
+  errorResponse,
+  parseComplete,
+  readyForQuery,
+} from '../support/backend-messages.ts'
 import { bind, describeMessage, execute, parse, query, run, sync } from '../support/frontend-messages.ts'
 import { Scenario } from '../support/scenario.ts'
 import type { ScenarioClient, ScenarioServer } from '../support/scenario-peers.ts'
@@ -138,6 +144,42 @@ test('DEALLOCATE ALL frees all names of this client, also for what it sends in t
   server.send(parseComplete(), ran('2'), readyForQuery())
   expect(alice.letters()).toBe('CZ12DCZ')
   expect(scenario.registry.size).toBe(1)
+})
+
+// Each of them may free the name; only the last one's reply says whether it has.
+test.each([
+  { what: 'DISCARD PLANS', first: [parse('', 'DISCARD PLANS'), bind(), execute(), sync()] },
+  { what: 'DEALLOCATE', first: [query('DEALLOCATE other')] },
+  { what: 'DEALLOCATE that fails', first: [query('DEALLOCATE other')] },
+])(
+  'the reply to $what frees nothing that a DEALLOCATE ALL behind it is about to',
+  async ({ what, first }) => {
+    const { alice, server } = await setUp()
+    alice.send(...first, query('DEALLOCATE ALL'), parse('a', 'SELECT 2'), sync())
+    server.take()
+    if (what === 'DISCARD PLANS')
+      server.send(parseComplete(), bindComplete(), commandComplete(what), readyForQuery())
+    else if (what === 'DEALLOCATE') server.done(what)
+    else server.send(errorResponse('26000', 'no such statement'), readyForQuery())
+    expect(server.take()).toEqual([])
+    server.done('DEALLOCATE ALL')
+    expect(server.take()).toEqual(['P(pooler_2 SELECT 2)', 'S'])
+    server.send(parseComplete(), readyForQuery())
+    expect(alice.letters()).toMatch(/1Z$/)
+  },
+)
+
+test('two DISCARDs in one batch free nothing before the second is answered', async () => {
+  const { alice, server } = await setUp()
+  const discard = (what: string): Buffer[] => [parse('', what), bind(), execute()]
+  alice.send(...discard('DISCARD PLANS'), ...discard('DEALLOCATE ALL'), parse('a', 'SELECT 2'), sync())
+  server.take()
+  server.send(parseComplete(), bindComplete(), commandComplete('DISCARD PLANS'))
+  expect(server.take()).toEqual(['H'])
+  server.send(parseComplete(), bindComplete(), commandComplete('DEALLOCATE ALL'))
+  expect(server.take()).toEqual(['P(pooler_2 SELECT 2)', 'S'])
+  server.send(parseComplete(), readyForQuery())
+  expect(alice.letters()).toBe('12C12C1Z')
 })
 
 test('DISCARD ALL that fails in a transaction frees nothing', async () => {
