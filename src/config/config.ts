@@ -3,6 +3,7 @@
  * several sections carry it. Built from a TOML file by load-toml.ts or from a plain object by buildConfig.
  */
 
+import { checkAutoSize } from './check-auto-size.ts'
 import { checkListening } from './check-listening.ts'
 import type { ConfigProblem } from './config-error.ts'
 import { ConfigError } from './config-error.ts'
@@ -110,6 +111,7 @@ export function readConfig(
     }
   }
   checkListening(pooler, report)
+  checkAutoSize({ pooler, databases, fallbackDatabase, users }, report)
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze({ pooler, defaults, databases, fallbackDatabase, users })
 }

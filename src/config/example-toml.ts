@@ -57,7 +57,8 @@ function kind(setting: Setting): string {
     case 'integer': {
       const range = setting.max === undefined ? `${setting.min} or more` : `${setting.min} to ${setting.max}`
       const zero = setting.zero === undefined ? '' : `, or 0 for ${setting.zero}`
-      return `number${setting.unit === undefined ? '' : ` of ${setting.unit}`}, ${range}${zero}`
+      const word = setting.word === undefined ? '' : `, or "${setting.word}"`
+      return `number${setting.unit === undefined ? '' : ` of ${setting.unit}`}, ${range}${zero}${word}`
     }
     case 'enum':
       return setting.values.map(toml).join(' | ')

@@ -21,6 +21,7 @@ const SECONDS = /^\+?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
 export function iniValue(setting: Setting, text: string, form: NumberForm): IniValue {
   switch (setting.type) {
     case 'integer':
+      if (text === setting.word) return { value: text }
       // In a pair, what PgBouncer itself has for "not set".
       return form === 'decimal' && text === '-1' ? { value: undefined } : integer(text, form)
     case 'mode':

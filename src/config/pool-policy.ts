@@ -2,13 +2,15 @@
  * PoolPolicy: everything that is configured about the pool of one database and user, with the precedence of
  * sections applied. A reload replaces it in a living pool.
  */
-import type { Config, DatabaseConfig, PoolMode } from './config.ts'
+import type { Config, DatabaseConfig, PoolerSettings, PoolMode } from './config.ts'
 
 /** Times in milliseconds; a number of connections may be Infinity. */
 export interface PoolPolicy {
   readonly mode: PoolMode
-  /** pool_size. */
+  /** pool_size; with "auto" default_pool_size. */
   readonly size: number
+  /** "auto": how many of them are used at once is found by measuring. */
+  readonly autoSize: boolean
   /** min_pool_size, never above `size`. */
   readonly minSize: number
   readonly reserveSize: number
@@ -41,11 +43,14 @@ const EMPTY_QUERY = '<empty>'
 export function poolPolicy(config: Config, database: DatabaseConfig, user: string): PoolPolicy {
   const { pooler } = config
   const own = config.users.get(user)
-  const size = unlimited(own?.pool_size ?? database.pool_size ?? pooler.default_pool_size)
+  const mode = own?.pool_mode ?? database.pool_mode ?? pooler.pool_mode
+  const wanted = own?.pool_size ?? database.pool_size ?? pooler.default_pool_size
+  const size = unlimited(poolSize(wanted, pooler))
   const checkQuery = pooler.server_check_query === EMPTY_QUERY ? '' : pooler.server_check_query
   return Object.freeze({
-    mode: own?.pool_mode ?? database.pool_mode ?? pooler.pool_mode,
+    mode,
     size,
+    autoSize: wanted === 'auto' && mode !== 'session' && Number.isFinite(size),
     minSize: Math.min(size, database.min_pool_size ?? pooler.min_pool_size),
     reserveSize: own?.reserve_pool_size ?? database.reserve_pool_size ?? pooler.reserve_pool_size,
     reserveTimeoutMs: pooler.reserve_pool_timeout,
@@ -63,6 +68,14 @@ export function poolPolicy(config: Config, database: DatabaseConfig, user: strin
     checkQuery: pooler.server_check_query === '' ? undefined : checkQuery,
     connectTimeoutMs: pooler.server_connect_timeout,
   })
+}
+
+/** The limit that a pool_size means; 0 = none. */
+export function poolSize(
+  written: number | 'auto' | undefined,
+  { default_pool_size }: PoolerSettings,
+): number {
+  return written === undefined || written === 'auto' ? default_pool_size : written
 }
 
 /** A configured 0 means that there is no limit. */

@@ -55,16 +55,23 @@ export const poolSettings = {
     unit: 'server connections',
     min: 1,
     zero: 'unlimited',
+    word: 'auto',
     in: {
       database: {
         otherwise: 'default_pool_size of [pooler]',
         example: 20,
-        doc: ['How many server connections each pool of this database may have. 0 means unlimited.'],
+        doc: [
+          'How many server connections each pool of this database may have. 0 means unlimited. "auto" means',
+          'default_pool_size, of which only as many are used at once as finish most transactions: found by',
+          'measuring, while clients wait. Not for session pooling.',
+        ],
       },
       user: {
         otherwise: 'that of the database, then of [pooler]',
         example: 5,
-        doc: ['How many server connections each pool of this user may have. 0 means unlimited.'],
+        doc: [
+          'How many server connections each pool of this user may have. 0 means unlimited; "auto" as for a database.',
+        ],
       },
     },
   },

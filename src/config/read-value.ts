@@ -61,6 +61,7 @@ function readString(setting: Setting & { type: 'string' }, written: unknown): Re
 }
 
 function readInteger(setting: Setting & { type: 'integer' }, written: unknown): ReadResult {
+  if (typeof written === 'string' && written === setting.word) return { value: written }
   const value = typeof written === 'bigint' ? Number(written) : written
   const max = setting.max ?? DefaultMaxInteger
   if (typeof value === 'number' && Number.isInteger(value)) {
@@ -72,7 +73,8 @@ function readInteger(setting: Setting & { type: 'integer' }, written: unknown): 
   const range =
     setting.max === undefined && !tooBig ? `of at least ${setting.min}` : `from ${setting.min} to ${max}`
   const zero = setting.zero === undefined ? '' : `, or 0 (${setting.zero})`
-  return { expected: `an integer ${range}${zero}` }
+  const word = setting.word === undefined ? '' : `, or "${setting.word}"`
+  return { expected: `an integer ${range}${zero}${word}` }
 }
 
 function readTime(setting: Setting & { type: 'time' }, written: unknown): ReadResult {

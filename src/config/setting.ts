@@ -45,6 +45,8 @@ interface IntegerSetting extends SettingBase {
   readonly max?: number
   /** Allows 0 below `min`, and says in one word what it means. */
   readonly zero?: string
+  /** A word that may stand in place of a number. */
+  readonly word?: string
 }
 
 interface BooleanSetting extends SettingBase {
@@ -101,7 +103,7 @@ export type Setting =
 export type HeldValue<S> = S extends { readonly type: 'enum'; readonly values: readonly (infer V)[] }
   ? V
   : S extends { readonly type: 'integer' | 'time' | 'mode' }
-    ? number
+    ? number | (S extends { readonly word: infer W } ? W : never)
     : S extends { readonly type: 'boolean' }
       ? boolean
       : S extends { readonly type: 'list' }

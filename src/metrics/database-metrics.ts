@@ -1,5 +1,5 @@
 import { findDatabase } from '../config/config.ts'
-import { unlimited } from '../config/pool-policy.ts'
+import { poolSize, unlimited } from '../config/pool-policy.ts'
 import { OTHER } from '../net/bounded-counts.ts'
 import type { MetricSources, NumberMetric } from './metric.ts'
 import { outageOf } from './readiness.ts'
@@ -107,7 +107,6 @@ export const databaseMetrics: readonly NumberMetric[] = [
     limit('max_db_client_connections'),
   ),
   gauge('pool_size', 'pool_size of the database.', ({ config }, name) => {
-    const own = findDatabase(config(), name)?.pool_size
-    return unlimited(own ?? config().pooler.default_pool_size)
+    return unlimited(poolSize(findDatabase(config(), name)?.pool_size, config().pooler))
   }),
 ]

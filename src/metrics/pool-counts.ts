@@ -16,6 +16,8 @@ export interface PoolCounts {
   readonly serversBeingCanceled: number
   /** CancelRequests under way. */
   readonly cancels: number
+  /** How many servers may be in use at once; Infinity = no limit. */
+  readonly concurrency: number
   /** How long the longest waiter has waited. */
   readonly maxWaitMs: number
 }
@@ -60,6 +62,7 @@ function countsOf(pool: ServerPool, sessions: readonly Session[], nowMs: number)
     serversLogin: pool.supply.opening,
     serversBeingCanceled,
     cancels,
+    concurrency: pool.autoSize?.level ?? pool.policy.size,
     maxWaitMs: waiting.reduce((most, { requestSinceMs }) => Math.max(most, nowMs - requestSinceMs), 0),
   }
 }

@@ -20,6 +20,11 @@ const COUNTS: readonly (readonly [string, string, Value])[] = [
     (c) => c.serversBeingCanceled,
   ],
   ['cancels', 'CancelRequests under way.', (c) => c.cancels],
+  [
+    'concurrency',
+    'Server connections that clients may have at once: pool_size, or what "auto" has found.',
+    (c) => c.concurrency,
+  ],
 ]
 
 function gauge(

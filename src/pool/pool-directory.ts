@@ -105,7 +105,7 @@ export class PoolDirectory {
     for (const pool of this) {
       pool.tick(nowMs)
       const isRetired = this.#retired.has(pool)
-      if (isRetired ? pool.clients.count > 0 : !pool.isForgettable || this.#isKept(pool, nowMs)) continue
+      if (isRetired ? pool.clients.count > 0 : !isForgettable(pool) || this.#isKept(pool, nowMs)) continue
       this.#retired.delete(pool)
       if (!isRetired) this.#pools.delete(keyOf(pool.database, pool.user))
       void pool.stop(new PoolerError(SqlState.AdminShutdown, 'pool is not used any more'))
@@ -130,6 +130,11 @@ export class PoolDirectory {
     yield* this.#pools.values()
     yield* this.#retired
   }
+}
+
+/** Nobody would miss it. */
+function isForgettable({ clients, waiting, supply, policy }: ServerPool): boolean {
+  return clients.count === 0 && waiting === 0 && supply.isEmpty && policy.minSize === 0
 }
 
 function keyOf(database: string, user: string): string {

@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts'
 import type { DedicatedLessee, Lessee, StartupParameters } from '../server/lessee.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
 import { ServerState } from '../server/server-state.ts'
+import { ActiveServers } from './active-servers.ts'
 import { Conditions } from './conditions.ts'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
 import { DatabaseStats } from './database-stats.ts'
@@ -15,10 +16,10 @@ import { PoolClients } from './pool-clients.ts'
 import { PoolGeneration } from './pool-generation.ts'
 import type { PoolMetrics } from './pool-metrics.ts'
 import { Refusals } from './refusals.ts'
-import { usedUpReason, wantsReplacement } from './server-age.ts'
+import { PLACE_NEEDED, RetireReasons } from './retire-reasons.ts'
+import { wantsReplacement } from './server-age.ts'
 import { ServerChecks } from './server-checks.ts'
 import { ServerSupply } from './server-supply.ts'
-import { surplusReason } from './surplus-reason.ts'
 import { WaitQueue } from './wait-queue.ts'
 
 /** What makes a pool. */
@@ -53,7 +54,8 @@ export class ServerPool implements BudgetMember {
   readonly #dedicated: DedicatedServers
   readonly #waiters = new WaitQueue()
   readonly #refusals: Refusals
-  readonly #active = new Set<ServerConnection>()
+  readonly #reasons: RetireReasons
+  readonly #active: ActiveServers
   readonly #checks = new ServerChecks()
   readonly #conditions = new Conditions()
   readonly generation = new PoolGeneration()
@@ -66,7 +68,8 @@ export class ServerPool implements BudgetMember {
   paused = false
   /** Set by configure() alone. */
   policy: PoolPolicy
-  #stopping = false
+  /** Set by stop() alone. */
+  stopping = false
 
   constructor({ database, user, policy, budget, open, log }: ServerPoolOptions) {
     this.database = database
@@ -85,25 +88,32 @@ export class ServerPool implements BudgetMember {
       waiters: this.#waiters,
       policy: () => this.policy,
       tested: () => this.tested,
-      wanted: () => !this.paused && !this.#stopping,
-      open: (signal: AbortSignal, startup?: StartupParameters) => this.#open(open(signal, startup), startup),
-      retireReason: (server: ServerConnection) => this.#retireReason(server),
+      wanted: () => !this.paused && !this.stopping,
+      open: (signal: AbortSignal, startup?: StartupParameters) =>
+        this.#opened(open(signal, startup), startup),
+      retireReason: (server: ServerConnection) => this.#reasons.of(server),
       retire: (server: ServerConnection, reason: string) => this.#retire(server, reason),
       supplied: (server: ServerConnection) => this.#supplied(server),
       give: (server: ServerConnection) => this.#give(server),
       serveWaiters: () => this.#serveWaiters(),
-      freed: () => this.#serveWaiters(),
       failed: (error: PoolerError, goesBy: boolean) => {
-        if (!this.#stopping && this.supply.returning === 0) this.#refusals.refuseAfter(error, goesBy)
+        if (!this.stopping && this.supply.returning === 0) this.#refusals.refuseAfter(error, goesBy)
       },
     }
     this.supply = new ServerSupply(owner)
     this.#idle = new IdleServers(this.supply)
+    this.#active = new ActiveServers(policy, this.supply.dedicated)
     this.#dedicated = new DedicatedServers(owner, this.supply, this.#idle)
+    this.#reasons = new RetireReasons(this, budget, this.#dedicated)
   }
 
   get activeCount(): number {
     return this.#active.size
+  }
+
+  /** How many servers may be leased at once, where `pool_size = "auto"` finds that out; else null. */
+  get autoSize(): ActiveServers['auto'] {
+    return this.#active.auto
   }
 
   get size(): number {
@@ -131,12 +141,7 @@ export class ServerPool implements BudgetMember {
     if (!belowMinimum && this.size <= this.policy.minSize) return undefined
     const idle = this.#idle.coldestFirst
     // Its own waiters are about to get theirs.
-    return idle.length > this.waiting ? idle[0] : undefined
-  }
-
-  /** Nobody would miss it. */
-  get isForgettable(): boolean {
-    return this.clients.count === 0 && this.waiting === 0 && this.supply.isEmpty && this.policy.minSize === 0
+    return idle.length > this.#served(this.waiting) ? idle[0] : undefined
   }
 
   /**
@@ -144,7 +149,7 @@ export class ServerPool implements BudgetMember {
    * The lessee becomes the server's handler in the call that gives it the server.
    */
   lease(lessee: Lessee): ServerConnection | undefined {
-    const server = this.#idle.take(this.policy.roundRobin)
+    const server = this.#active.room > 0 ? this.#idle.take(this.policy.roundRobin) : undefined
     const isDue = server !== undefined && this.#checks.isDue(server, this.policy)
     if (server !== undefined && !isDue && !this.#dedicated.queueTakesIdle) return this.#give(server)
     this.#waiters.push(lessee, Date.now())
@@ -171,7 +176,7 @@ export class ServerPool implements BudgetMember {
    * call. A server with a CancelRequest under way waits for that: the cancel must not hit the next client.
    */
   release(server: ServerConnection): void {
-    this.#active.delete(server)
+    this.#active.release(server)
     server.isUsed = true
     this.#idleHandler.take(server)
     if (server.state === ServerState.Closed) return
@@ -189,10 +194,12 @@ export class ServerPool implements BudgetMember {
     this.#refusals.refuseLate(nowMs, this.supply.failure)
     this.#idle.park(nowMs, this.policy)
     this.#checks.tick(nowMs, this.policy)
-    if (!this.paused && !this.#stopping) this.supply.tick(nowMs)
+    if (!this.paused && !this.stopping) this.supply.tick(nowMs)
+    this.#active.tick(this.waiting > 0, this.paused)
+    this.#serveFromIdle()
     this.#serveWaiters()
     for (const server of this.#idle.coldestFirst) {
-      const reason = surplusReason(this, this.#budget)
+      const reason = this.#reasons.ofIdle()
       if (reason !== null) this.#retire(server, reason)
     }
     this.#conditions.check()
@@ -201,6 +208,8 @@ export class ServerPool implements BudgetMember {
   /** A reload: other limits and times from now on. Connections beyond a smaller limit go as they fall idle. */
   configure(policy: PoolPolicy): void {
     this.policy = policy
+    this.#active.configure(policy)
+    this.#serveFromIdle()
     this.#serveWaiters()
   }
 
@@ -243,7 +252,7 @@ export class ServerPool implements BudgetMember {
 
   /** Refuses the waiters and closes all servers. */
   async stop(error: PoolerError): Promise<void> {
-    this.#stopping = true
+    this.stopping = true
     this.#refusals.refuseAll(error)
     for (const server of [...this.supply.servers]) server.close(error)
     this.#budget.leave(this)
@@ -251,7 +260,7 @@ export class ServerPool implements BudgetMember {
   }
 
   giveUp(server: ServerConnection): void {
-    this.#retire(server, 'another pool needs its place')
+    this.#retire(server, PLACE_NEEDED)
   }
 
   onRoom(): void {
@@ -262,10 +271,11 @@ export class ServerPool implements BudgetMember {
   onServerClosed(server: ServerConnection, error: PoolerError): void {
     logClosed(this.#log, this, server, error)
     this.stats.serverParses += server.tracker.parses
-    this.#active.delete(server)
+    this.#active.remove(server)
     this.#checks.remove(server)
     this.#idle.remove(server)
     this.supply.forget(server)
+    this.#serveFromIdle()
     this.#serveWaiters()
     this.#conditions.check()
   }
@@ -278,22 +288,18 @@ export class ServerPool implements BudgetMember {
 
   /** A server that could serve: to the longest waiter, or onto the warm stack. */
   #offer(server: ServerConnection): void {
-    const reason = this.#retireReason(server) ?? surplusReason(this, this.#budget)
+    const reason = this.#reasons.ofOffered(server)
     if (reason !== null) {
       this.#retire(server, reason)
       return
     }
-    if (this.#budget.contended && this.#budget.claim(this, server, Date.now())) {
-      this.giveUp(server)
+    const lessee = this.#active.room > 0 ? this.#waiters.shift() : undefined
+    if (lessee !== undefined) {
+      lessee.onLease(this.#give(server))
       return
     }
-    if (this.#dedicated.claimsNext) {
-      this.#retire(server, 'a replication connection needs its place')
-      return
-    }
-    const lessee = this.#waiters.shift()
-    if (lessee === undefined) this.#idle.put(server)
-    else lessee.onLease(this.#give(server))
+    if (this.waiting === 0) this.#active.auto?.noteSlack()
+    this.#idle.put(server)
   }
 
   /** server_check_query was answered. */
@@ -304,7 +310,7 @@ export class ServerPool implements BudgetMember {
   }
 
   /** `startup`: of the client that it is for alone. */
-  async #open(opening: Promise<ServerConnection>, startup?: StartupParameters): Promise<ServerConnection> {
+  async #opened(opening: Promise<ServerConnection>, startup?: StartupParameters): Promise<ServerConnection> {
     const generation = this.generation.number
     const server = await (this.metrics?.connecting(opening) ?? opening)
     this.generation.opened(server, generation, startup === undefined)
@@ -321,23 +327,29 @@ export class ServerPool implements BudgetMember {
 
   /** Asks server_check_query if that is due before a waiter gets the server; true if so. */
   #check(server: ServerConnection): boolean {
-    if (this.waiting === 0 || !this.#checks.isDue(server, this.policy)) return false
-    if (this.#retireReason(server) !== null) return false
+    if (this.#served(this.waiting) === 0 || !this.#checks.isDue(server, this.policy)) return false
+    if (this.#reasons.of(server) !== null) return false
     this.#checks.start(server, this.policy, this)
     return true
   }
 
   #serveWaiters(): void {
-    if (this.#stopping || this.paused || this.waiting === 0) return
-    const waiting = this.#dedicated.serve()
+    if (this.stopping || this.paused || this.waiting === 0) return
+    const waiting = this.#served(this.#dedicated.serve())
     this.supply.serve(Math.max(0, waiting - this.#checks.size), this.#waiters.oldestSinceMs)
   }
 
-  /** Why a server must not be leased any more; null = it may. */
-  #retireReason(server: ServerConnection): string | null {
-    if (this.paused) return 'pause'
-    if (this.#stopping) return 'pooler is shutting down'
-    return this.generation.retireReason(server) ?? usedUpReason(server, this.policy, Date.now())
+  /** How many of those that wait may have a server beside those in use. */
+  #served(waiting: number): number {
+    return Math.min(waiting, this.#active.room)
+  }
+
+  /** More may be leased than before, or fewer are: idle servers are there only while that was not allowed. */
+  #serveFromIdle(): void {
+    if (this.autoSize === null || this.paused || this.stopping) return
+    const count = this.#served(this.waiting - this.#waiters.dedicated) - this.#checks.size
+    for (const server of this.#idle.takeUpTo(count, this.policy.roundRobin))
+      if (!this.#check(server)) this.#offer(server)
   }
 
   /** Closes a server that owes nothing. One that was in use until its time was up gets a successor. */

@@ -25,7 +25,7 @@ export interface SupplyOwner {
   /** A connection is there for whoever needs it; null = the one that was asked for must not be opened now. */
   supplied(server: ServerConnection | null): void
   /** A session is gone: its place is free. */
-  freed(): void
+  serveWaiters(): void
   /** None could be opened. `goesBy`: an outage that is worth waiting for. */
   failed(error: PoolerError, goesBy: boolean): void
 }
@@ -57,7 +57,7 @@ export class ServerSupply {
       leaving: (server) => owner.budget.leaving(owner.member, server),
       gone: (server) => {
         owner.budget.give(owner.member, server)
-        owner.freed()
+        owner.serveWaiters()
       },
       open: (signal) => this.#opened(signal),
       retireReason: (server) =>

@@ -8,6 +8,8 @@ export interface WaitingPool extends BudgetMember {
   readonly waiting: number
   readonly paused: boolean
   readonly policy: BudgetMember['policy'] & { readonly size: number }
+  /** Null without `pool_size = "auto"`. */
+  readonly autoSize: { readonly limit: number } | null
 }
 
 /**
@@ -36,7 +38,9 @@ export function waitTimeoutError(
 
 /** Which limit keeps the pool from having more connections. */
 function limitOf(pool: WaitingPool, budget: ConnectionBudget): string {
-  const { database, user, policy } = pool
+  const { database, user, policy, autoSize } = pool
+  if (autoSize !== null && autoSize.limit < policy.size)
+    return `pool_size auto, at present ${autoSize.limit} of ${policy.size}`
   const shared = pool.size < policy.size ? budget.exhausted(pool) : null
   if (shared === null) return `pool_size ${policy.size}`
   const taken = `of which ${budget.taken(pool, shared)} are taken`

@@ -1,5 +1,5 @@
 import { type DatabaseConfig, findDatabase } from '../../config/config.ts'
-import { unlimited } from '../../config/pool-policy.ts'
+import { poolSize, unlimited } from '../../config/pool-policy.ts'
 import type { Value } from '../../protocol/result-set.ts'
 import type { AdminContext } from '../admin-context.ts'
 import { columnsOf } from '../columns.ts'
@@ -55,7 +55,7 @@ function rowOf({ config, pools }: AdminContext, database: DatabaseConfig): Value
     database.port,
     database.dbname,
     database.user ?? null,
-    database.pool_size ?? pooler.default_pool_size,
+    poolSize(database.pool_size, pooler),
     database.min_pool_size ?? pooler.min_pool_size,
     database.reserve_pool_size ?? pooler.reserve_pool_size,
     Math.round((database.server_lifetime ?? pooler.server_lifetime) / 1000),

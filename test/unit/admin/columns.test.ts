@@ -46,7 +46,7 @@ describe('the columns of', () => {
       'POOLS',
       'database s, user s, cl_active i, cl_waiting i, cl_active_cancel_req i, cl_waiting_cancel_req i, sv_active i, ' +
         'sv_active_cancel i, sv_being_canceled i, sv_idle i, sv_used i, sv_tested i, sv_login i, maxwait i, ' +
-        'maxwait_us i, pool_mode s, load_balance_hosts s',
+        'maxwait_us i, pool_mode s, load_balance_hosts s, concurrency i, concurrency_note s',
     ],
     ['CLIENTS', CONNECTION],
     ['SERVERS', CONNECTION],

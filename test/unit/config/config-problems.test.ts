@@ -4,6 +4,7 @@ import { ConfigError } from '../../../src/config/config-error.ts'
 import { listenAddress } from '../../../src/config/listen-address.ts'
 import { nearestName } from '../../../src/config/nearest-name.ts'
 import { pgbouncerSettingsNotHere } from '../../../src/config/pgbouncer-settings.ts'
+import { poolPolicy } from '../../../src/config/pool-policy.ts'
 import { settings } from '../../../src/config/settings.ts'
 
 function errorOf(input: unknown): ConfigError {
@@ -25,10 +26,14 @@ function messageOf(input: unknown): string {
 
 describe('wrong values', () => {
   test.each<[string, unknown, string]>([
-    ['pool_size', 'many', 'expected an integer of at least 1, or 0 (unlimited), got "many"'],
-    ['pool_size', -1, 'expected an integer of at least 1, or 0 (unlimited), got -1'],
-    ['pool_size', 1.5, 'expected an integer of at least 1, or 0 (unlimited), got 1.5'],
-    ['pool_size', 2 ** 31, 'expected an integer from 1 to 2147483647, or 0 (unlimited), got 2147483648'],
+    ['pool_size', 'many', 'expected an integer of at least 1, or 0 (unlimited), or "auto", got "many"'],
+    ['pool_size', -1, 'expected an integer of at least 1, or 0 (unlimited), or "auto", got -1'],
+    ['pool_size', 1.5, 'expected an integer of at least 1, or 0 (unlimited), or "auto", got 1.5'],
+    [
+      'pool_size',
+      2 ** 31,
+      'expected an integer from 1 to 2147483647, or 0 (unlimited), or "auto", got 2147483648',
+    ],
     ['port', 0, 'expected an integer from 1 to 65535, got 0'],
     ['port', 2 ** 53, 'expected an integer from 1 to 65535, got 9007199254740992'],
     ['port', '5432', 'expected an integer from 1 to 65535, got "5432"'],
@@ -125,6 +130,55 @@ describe('where clients are accepted', () => {
   test('needs no address where there is a unix socket, whose path may have 107 bytes', () => {
     const { pooler } = buildConfig({ pooler: { listen_addr: '', unix_socket_dir: `/${'x'.repeat(92)}` } })
     expect(pooler.listen_addr).toEqual([])
+  })
+})
+
+describe('pool_size = "auto"', () => {
+  const noLimit = '"auto" needs a limit: set default_pool_size to more than 0, which is unlimited'
+  const noTransactions =
+    '"auto" is for transactions, and in session pooling clients keep their servers: set a number'
+
+  test.each<[ConfigInput, string]>([
+    [
+      { pooler: { default_pool_size: 0 }, databases: { app: { pool_size: 'auto' } } },
+      `databases.app.pool_size: ${noLimit}`,
+    ],
+    [
+      { pooler: { default_pool_size: 0 }, users: { joe: { pool_size: 'auto' } } },
+      `users.joe.pool_size: ${noLimit}`,
+    ],
+    [
+      { pooler: { pool_mode: 'session' }, databases: { '*': { pool_size: 'auto' } } },
+      `databases."*".pool_size: ${noTransactions}`,
+    ],
+    [
+      { databases: { app: { pool_size: 'auto', pool_mode: 'session' } } },
+      `databases.app.pool_size: ${noTransactions}`,
+    ],
+    [
+      { users: { joe: { pool_size: 'auto', pool_mode: 'session' } } },
+      `users.joe.pool_size: ${noTransactions}`,
+    ],
+  ])('%j', (input, message) => {
+    expect(messageOf(input)).toBe(`pooler.toml: ${message}`)
+  })
+
+  test('means default_pool_size, and is for pools of transactions alone', () => {
+    const config = buildConfig({
+      pooler: { default_pool_size: 30 },
+      databases: { app: { pool_size: 'auto' }, other: {} },
+      users: { joe: { pool_mode: 'session' }, eve: { pool_size: 5 }, ann: { pool_size: 'auto' } },
+    })
+    const policy = (name: string, user: string): object => {
+      const database = config.databases.get(name)
+      if (database === undefined) throw new Error('it is configured above')
+      return poolPolicy(config, database, user)
+    }
+    expect(policy('app', 'eva')).toMatchObject({ size: 30, autoSize: true })
+    expect(policy('app', 'joe')).toMatchObject({ size: 30, autoSize: false })
+    expect(policy('app', 'eve')).toMatchObject({ size: 5, autoSize: false })
+    expect(policy('other', 'eva')).toMatchObject({ size: 30, autoSize: false })
+    expect(policy('other', 'ann')).toMatchObject({ size: 30, autoSize: true })
   })
 })
 

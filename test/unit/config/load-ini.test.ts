@@ -137,10 +137,11 @@ foo =
 forced = host=localhost port=300 user=baz password='fo''o' client_encoding=UNICODE datestyle=ISO timezone=UTC
 sized = dbname=other pool_size=50 min_pool_size=1 reserve_pool=10 max_db_connections=-1 pool_mode=Statement
 decimal = pool_size=010 server_lifetime=60 auth_user=asker auth_query='SELECT a, b FROM c($1)' auth_dbname=foo
+busy = pool_size=auto pool_mode=transaction
 "my ""db""" = host=10.0.0.1
 * = host=/run/postgresql
 `)
-    expect([...config.databases.keys()]).toEqual(['foo', 'forced', 'sized', 'decimal', 'my "db"'])
+    expect([...config.databases.keys()]).toEqual(['foo', 'forced', 'sized', 'decimal', 'busy', 'my "db"'])
     expect(config.databases.get('foo')).toMatchObject({ host: ['/tmp'], port: 5432, dbname: 'foo' })
     expect(config.databases.get('forced')).toMatchObject({
       port: 300,
@@ -163,6 +164,7 @@ decimal = pool_size=010 server_lifetime=60 auth_user=asker auth_query='SELECT a,
       server_lifetime: 60_000,
       auth_query: 'SELECT a, b FROM c($1)',
     })
+    expect(config.databases.get('busy')).toMatchObject({ pool_size: 'auto' })
     expect(config.fallbackDatabase).toMatchObject({ host: ['/run/postgresql'] })
   })
 

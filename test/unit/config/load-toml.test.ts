@@ -75,7 +75,7 @@ describe('a file', () => {
     `)
     expect((await messageOf(path)).split('\n')).toEqual([
       'databases.app.port: expected an integer from 1 to 65535, got 70000',
-      'databases.app.pool_size: expected an integer of at least 1, or 0 (unlimited), got "many"',
+      'databases.app.pool_size: expected an integer of at least 1, or 0 (unlimited), or "auto", got "many"',
       'pooler.listen_port: expected an integer from 1 to 65535, or 0 (any free port), got 99999999999999999',
       'pooler.log_levl: unknown setting; did you mean "log_level"?',
       'users.ann.password: expected a string that is not empty, without zero bytes',

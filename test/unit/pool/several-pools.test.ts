@@ -13,7 +13,9 @@ import { type FakeLessee, FakeServers } from '../../support/fake-servers.ts'
  */
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+  vi.useFakeTimers({
+    toFake: ['Date', 'performance', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'],
+  })
 })
 
 afterEach(() => {
@@ -36,10 +38,22 @@ class Scene {
   readonly leased: ServerConnection[] = []
   readonly #place: (typeof PLACES)[number]
   #clients = 0
+  /** What "auto" says, in place of what it would find. */
+  #limit = Number.POSITIVE_INFINITY
+  #active = 0
 
   constructor(place: (typeof PLACES)[number], budget: LocalBudget, policy: Partial<Policy>) {
     this.#place = place
     this.servers = new FakeServers(policy, { ...place, budget })
+  }
+
+  /** From the next tick on, which is now. */
+  limitTo(limit: number): void {
+    const { pool } = this.servers
+    if (pool.autoSize === null) return
+    this.#limit = limit
+    vi.spyOn(pool.autoSize, 'limit', 'get').mockReturnValue(limit)
+    pool.tick(Date.now())
   }
 
   lease(): void {
@@ -62,6 +76,17 @@ class Scene {
     }
     for (const server of [...this.leased])
       if (server.state === ServerState.Closed) this.leased.splice(this.leased.indexOf(server), 1)
+  }
+
+  /** No server is leased beyond the limit, and none stays idle while somebody waits within it. */
+  checkLimit(isSettled: boolean): void {
+    const { pool, all } = this.servers
+    const before = this.#active
+    this.#active = pool.activeCount
+    if (this.#limit >= pool.policy.size) return
+    if (this.#active > before) expect(this.#active).toBeLessThanOrEqual(this.#limit)
+    if (!isSettled || pool.paused || pool.waiting === 0 || this.#active + pool.tested >= this.#limit) return
+    expect(all.filter(({ state, usable }) => usable && state === ServerState.Idle)).toEqual([])
   }
 
   /** All servers that are asked server_check_query answer it. */
@@ -105,6 +130,14 @@ const step = fc.oneof(
     }),
   },
   {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('limit' as const),
+      pool,
+      limit: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  {
     weight: 6,
     arbitrary: fc.record({
       kind: fc.constantFrom(
@@ -130,6 +163,7 @@ const step = fc.oneof(
 
 const policies = fc.record({
   size: fc.integer({ min: 1, max: 4 }),
+  autoSize: fc.boolean(),
   minSize: fc.integer({ min: 0, max: 1 }),
   reserveSize: fc.integer({ min: 0, max: 1 }),
   reserveTimeoutMs: fc.constant(1000),
@@ -166,10 +200,11 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
             await settle()
           }
         }
-        const check = (): void => {
+        const check = (isSettled: boolean): void => {
           const counts = scenes.map((scene) => scene.count())
           for (const [index, scene] of scenes.entries()) {
             scene.collect()
+            scene.checkLimit(isSettled)
             const { servers, leased, waiting } = scene
             expect(servers.pool).toMatchObject({ activeCount: leased.length, waiting: waiting.length })
             expect(servers.openings.length).toBeLessThanOrEqual(policy.maxConnecting)
@@ -231,6 +266,9 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
                 size: what.size,
               })
               break
+            case 'limit':
+              scene.limitTo(what.limit)
+              break
             case 'renew':
               servers.pool.renew('RECONNECT')
               break
@@ -264,7 +302,7 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
 
         for (const what of steps) {
           await act(what)
-          check()
+          check(what.kind === 'settle' || what.kind === 'later')
         }
         // Everything works again, and clients release what they get: everybody is served.
         for (const { servers } of scenes) {
@@ -284,9 +322,9 @@ test('max_db_connections, max_user_connections, pool_size, max_connecting and FI
             scene.servers.letGo(1)
           }
           await settle()
-          check()
+          check(true)
           await later(333)
-          check()
+          check(true)
         }
         for (const { servers } of scenes) {
           await servers.pool.stop(new PoolerError('57P01', 'shutting down'))

@@ -1,0 +1,195 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { AutoSize } from '../../../src/pool/auto-size.ts'
+
+/** Time, and a server that finishes transactions as fast as it can with so many clients at once. */
+const TICK_MS = 333
+const MAX = 20
+
+let nowMs = 0
+let random: () => number
+
+beforeEach(() => {
+  nowMs = 0
+  let state = 12345
+  random = () => {
+    state = (state * 48_271) % 2_147_483_647
+    return state / 2_147_483_647
+  }
+})
+
+const noise = (deviation: number): number => {
+  const gauss = Math.sqrt(-2 * Math.log(random() || Number.EPSILON)) * Math.cos(2 * Math.PI * random())
+  return Math.exp(gauss * deviation)
+}
+
+interface Load {
+  /** Transactions per second with `limit` of them at once. */
+  readonly rate: (limit: number) => number
+  /** Standard deviation of its logarithm from tick to tick. */
+  readonly deviation?: number
+  readonly waiting?: boolean
+  /** The share of the servers that come back for which nobody waits. */
+  readonly slack?: number
+}
+
+/** Levels seen while the load goes on, one for each tick. */
+function run(auto: AutoSize, seconds: number, load: Load): number[] {
+  const { rate, deviation = 0.1, waiting = true, slack = 0 } = load
+  const levels: number[] = []
+  for (let tick = 0; tick < (seconds * 1000) / TICK_MS; tick++) {
+    const finished = Math.round((rate(auto.limit) * noise(deviation) * TICK_MS) / 1000)
+    const beganMs = nowMs
+    for (let i = 0; i < finished; i++) {
+      nowMs = beganMs + (TICK_MS * i) / finished
+      auto.leaseEnded(auto.limit)
+      if (i < finished * slack) auto.noteSlack()
+    }
+    nowMs = beganMs + TICK_MS
+    auto.tick(waiting, auto.limit)
+    levels.push(auto.level)
+  }
+  return levels
+}
+
+const autoSize = (): AutoSize => new AutoSize(MAX, () => nowMs)
+
+/** TPC-B as it was measured on two processors, a tenth of it. */
+function tpcb(limit: number): number {
+  if (limit <= 4) return [0, 150, 250, 280, 300][limit] as number
+  return 300 - 5 * (limit - 4)
+}
+
+describe('a pool whose server is busiest with four', () => {
+  test.each([0.05, 0.1, 0.2])('ends up near four and stays there, with a scatter of %d', (deviation) => {
+    const auto = autoSize()
+    run(auto, 60, { rate: tpcb, deviation })
+    const levels = run(auto, 3600, { rate: tpcb, deviation })
+    const efficiency = levels.reduce((sum, level) => sum + tpcb(level), 0) / levels.length / tpcb(4)
+    expect(efficiency).toBeGreaterThan(0.93)
+    const changes = levels.filter((level, index) => index > 0 && level !== levels[index - 1]).length
+    expect(changes).toBeLessThan(12)
+  })
+
+  test('says what it found, and what it tries', () => {
+    const auto = autoSize()
+    expect(auto.note).toBe('nothing measured yet')
+    while (auto.note === 'nothing measured yet') run(auto, 0.3, { rate: tpcb, deviation: 0 })
+    expect(auto.note).toBe('trying 10')
+    while (auto.note === 'trying 10') run(auto, 0.3, { rate: tpcb, deviation: 0 })
+    expect(auto.note).toMatch(/^trying 10: 12\d % after 1 of at most 25 pairs$/)
+    run(auto, 30, { rate: tpcb, deviation: 0.01 })
+    expect(auto.level).toBeLessThanOrEqual(6)
+    expect(auto.note).toBe('neither more nor fewer were better')
+  })
+})
+
+test('a pool whose transactions spend their time waiting keeps all servers, and loses little by trying', () => {
+  const auto = autoSize()
+  const rate = (limit: number): number => 20 * limit
+  let [offered, served] = [0, 0]
+  for (let tick = 0; tick < 5000; tick++) {
+    run(auto, TICK_MS / 1000, { rate })
+    offered += rate(MAX)
+    served += rate(auto.limit)
+    expect(auto.level).toBe(MAX)
+  }
+  expect(served / offered).toBeGreaterThan(0.97)
+})
+
+test('a load that changes is followed: from four to all, and back', () => {
+  const auto = autoSize()
+  run(auto, 60, { rate: tpcb })
+  expect(auto.level).toBeLessThan(8)
+  run(auto, 300, { rate: (limit) => 20 * limit })
+  expect(auto.level).toBe(MAX)
+  run(auto, 300, { rate: tpcb })
+  expect(auto.level).toBeLessThan(8)
+})
+
+test('it is never below one nor above the limit of the pool', () => {
+  const auto = autoSize()
+  const limits = new Set<number>()
+  const fewest = (limit: number): number => {
+    limits.add(limit)
+    return 600 / limit
+  }
+  run(auto, 300, { rate: fewest })
+  expect(auto.level).toBe(1)
+  run(auto, 600, {
+    rate: (limit) => {
+      limits.add(limit)
+      return 50 * limit
+    },
+  })
+  expect(Math.min(...limits)).toBeGreaterThanOrEqual(1)
+  expect(auto.level).toBe(MAX)
+})
+
+describe('all servers may be used soon', () => {
+  const settled = (): AutoSize => {
+    const auto = autoSize()
+    run(auto, 60, { rate: tpcb })
+    expect(auto.level).toBeLessThan(8)
+    return auto
+  }
+
+  test('when nobody is served any more: transactions may wait for each other', () => {
+    const auto = settled()
+    run(auto, 4, { rate: () => 0 })
+    expect(auto.level).toBe(MAX)
+    expect(auto.note).toBe('nobody was served')
+  })
+
+  test('when transactions are too long to be measured', () => {
+    const auto = settled()
+    run(auto, 10, { rate: (limit) => limit, deviation: 0 })
+    expect(auto.level).toBe(MAX)
+    expect(auto.note).toMatch(/too few transactions|nobody was served/)
+  })
+
+  test('but not when nobody waits', () => {
+    const auto = settled()
+    const { level } = auto
+    run(auto, 60, { rate: () => 0, waiting: false })
+    expect(auto.level).toBe(level)
+  })
+})
+
+test('nothing is tried while clients hardly wait', () => {
+  const auto = autoSize()
+  const levels = run(auto, 300, { rate: tpcb, slack: 0.6 })
+  expect(new Set(levels)).toEqual(new Set([MAX]))
+  expect(auto.limit).toBe(MAX)
+  expect(auto.note).toBe('clients hardly wait')
+})
+
+test('a candidate that lets nobody through is given up at once, and the level stays', () => {
+  const auto = autoSize()
+  const levels = run(auto, 5, { rate: (limit) => (limit === MAX ? 300 : 0) })
+  expect(new Set(levels)).toEqual(new Set([MAX]))
+  expect(auto.limit).toBe(MAX)
+})
+
+test('leases from before a smaller limit are not counted for it', () => {
+  const auto = autoSize()
+  run(auto, 1, { rate: tpcb, deviation: 0 })
+  while (auto.limit === MAX) run(auto, TICK_MS / 1000, { rate: tpcb, deviation: 0 })
+  const before = auto.note
+  // More than the limit are still leased; whatever they finish says nothing of the limit.
+  for (let tick = 0; tick < 4; tick++) {
+    nowMs += TICK_MS
+    for (let i = 0; i < 100; i++) auto.leaseEnded(auto.limit + 1)
+    auto.tick(true, auto.limit + 1)
+  }
+  expect(auto.note).toBe(before)
+})
+
+test('a smaller limit of the pool holds at once, a larger one is left to the trials', () => {
+  const auto = autoSize()
+  auto.max = 5
+  expect(auto.level).toBe(5)
+  auto.max = 40
+  expect(auto.level).toBe(5)
+  run(auto, 600, { rate: (limit) => 20 * limit })
+  expect(auto.level).toBe(40)
+})
