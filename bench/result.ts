@@ -7,8 +7,11 @@ import { fileURLToPath } from 'node:url'
  * needed to read them. Ratios and medians are computed by the report, never stored.
  */
 
-/** "bun" is the pooler under Bun, "pooler" the one under Node.js. */
-export type TargetName = 'direct' | 'pooler' | 'bun' | 'pgbouncer'
+/**
+ * "bun" is the pooler under Bun, "pooler" the one under Node.js. In rows about a feature "on" is the pooler (under
+ * Node.js) with that setting, "off" the one without any of them.
+ */
+export type TargetName = 'direct' | 'pooler' | 'bun' | 'off' | 'on' | 'pgbouncer'
 
 /** One measurement. Without an error all that was measured; with one, nothing but that. */
 export interface Run {
@@ -27,6 +30,8 @@ export interface Row {
   readonly id: string
   readonly title: string
   readonly clients: number
+  /** The setting whose effect it shows. */
+  readonly feature?: string | undefined
   readonly unit: 'transactions' | 'bytes'
   readonly generator: 'pgbench' | 'own'
   /** Runs in the order in which they were made: the n-th of each target belong together. */

@@ -8,6 +8,7 @@ import { type BenchResult, type Memory, type Row, type TargetName, writeResult }
 import { Stage } from './stage.ts'
 import { makeStamp } from './stamp.ts'
 import type { PgbouncerProgram } from './targets/pgbouncer-process.ts'
+import type { Target } from './targets/target.ts'
 
 /** `npm run bench`: measures, writes bench/results/*.json and prints the same table that the README gets. */
 
@@ -19,7 +20,7 @@ const MAX_CLIENTS = 2000
 /** The development dependency, which npm puts first on the PATH. */
 const BUN = 'bun'
 /** Short, but long enough for Node to have compiled what is hot. */
-const WARM_UP_SECONDS = 2
+const WARM_UP_SECONDS = 3
 const WARM_UP = ['select-simple-50', 'select-prepared-50', 'churn-10']
 const WARM_UP_LOGINS = ['churn-scram-10', 'churn-tls-10']
 
@@ -52,6 +53,7 @@ async function main(options: BenchOptions): Promise<void> {
     pgbouncer,
     tls: openssl !== null,
     bun: bun === null ? null : BUN,
+    features: workloads.flatMap(({ feature }) => (feature === undefined ? [] : [feature])),
     say,
   })
   const stop = () => {
@@ -82,8 +84,11 @@ async function main(options: BenchOptions): Promise<void> {
     for (const workload of logins) await warmUp([workload], stage.targetsOf(workload), short)
     const rows: Row[] = []
     for (const workload of workloads) {
-      say(`${workload.id}: ${workload.title}, clients: ${workload.clients}`)
-      const row = await measureWorkload(workload, stage.targetsOf(workload), measuring)
+      const { id, title, clients, feature } = workload
+      say(`${id}: ${title}, clients: ${clients}${feature === undefined ? '' : `, ${feature.setting}`}`)
+      const targets = stage.targetsOf(workload)
+      await settle(workload, targets, measuring)
+      const row = await measureWorkload(workload, targets, measuring)
       for (const problem of problems(row)) notes.push(problem)
       rows.push(row)
     }
@@ -101,6 +106,21 @@ async function main(options: BenchOptions): Promise<void> {
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop)
     await stage.close()
+  }
+}
+
+/** Poolers with and without a feature are used for nothing else before; some features need time to find out how things are. */
+async function settle(
+  workload: Workload,
+  targets: readonly Target[],
+  measuring: MeasureOptions,
+): Promise<void> {
+  if (workload.feature === undefined) return
+  const { settleSeconds } = workload.feature
+  for (const target of targets) {
+    if (target.name !== 'off' && target.name !== 'on') continue
+    const seconds = Math.max(WARM_UP_SECONDS, target.name === 'on' ? settleSeconds : 0)
+    await warmUp([workload], [target], { ...measuring, seconds })
   }
 }
 

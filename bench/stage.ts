@@ -2,6 +2,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CertificateAuthority, type CertificateFiles } from '../test/support/certificates.ts'
+import { ALL_OFF, type Feature } from './load/features.ts'
 import type { Workload } from './load/workload.ts'
 import { BenchDatabase } from './targets/database.ts'
 import { NullBackend } from './targets/null-backend.ts'
@@ -25,6 +26,8 @@ export interface StageOptions {
   readonly tls: boolean
   /** The command `bun`, where there is one. */
   readonly bun: string | null
+  /** What is measured on and off. */
+  readonly features: readonly Feature[]
   readonly say: (line: string) => void
 }
 
@@ -35,6 +38,8 @@ export class Stage {
   readonly #secured: Target[] = []
   /** Those that have canned answers behind them instead of PostgreSQL. */
   readonly #withoutServer: Target[] = []
+  /** Poolers with one feature each, and the one that has none of them. */
+  readonly #featured = new Map<Feature, Target>()
   readonly #options: StageOptions
   readonly #folder: string
 
@@ -55,9 +60,18 @@ export class Stage {
   }
 
   /** Where a workload is measured. */
-  targetsOf({ backend, login }: Workload): readonly Target[] {
+  targetsOf({ backend, login, feature }: Workload): readonly Target[] {
+    if (feature !== undefined) return this.#besides(feature)
     if (login !== undefined) return this.#secured
     return backend === 'null' ? this.#withoutServer : this.targets
+  }
+
+  /** PostgreSQL itself, the pooler without the feature and with it, PgBouncer. */
+  #besides(feature: Feature): Target[] {
+    const others = this.targets.filter(({ name }) => name === 'direct' || name === 'pgbouncer')
+    const [off, on] = [this.#featured.get(ALL_OFF), this.#featured.get(feature)]
+    if (off === undefined || on === undefined) throw new Error(`no pooler has ${feature.setting}`)
+    return [...others.slice(0, 1), off, on, ...others.slice(1)]
   }
 
   /** New processes with no history, for measuring memory; stopped by the caller. */
@@ -87,6 +101,8 @@ export class Stage {
 
   async close(): Promise<void> {
     // Newest first: the poolers before the database behind them.
+    for (const target of this.#featured.values()) await target.stop()
+    this.#featured.clear()
     for (const targets of [this.#withoutServer, this.#secured, this.targets])
       for (const target of targets.splice(0).reverse()) await target.stop()
     await rm(this.#folder, { recursive: true, force: true })
@@ -106,8 +122,20 @@ export class Stage {
     this.#withoutServer.push(await NullBackend.start(this.#folder))
     for (const targets of [this.targets, this.#withoutServer])
       for (const start of this.#poolersBefore(targets)) targets.push(await start())
+    const features = new Set(this.#options.features)
+    for (const feature of features.size === 0 ? [] : [ALL_OFF, ...features])
+      this.#featured.set(feature, await this.#startWith(feature))
     for (const start of this.#poolersBefore(this.#secured, certificate?.files))
       this.#secured.push(await start())
+  }
+
+  #startWith(feature: Feature): Promise<Target> {
+    return PoolerProcess.start({
+      ...this.#poolerOptions(this.targets),
+      name: feature === ALL_OFF ? 'off' : 'on',
+      settings: feature.pooler,
+      databaseSettings: feature.database,
+    })
   }
 
   #poolerOptions([database]: readonly Target[]): PoolerProcessOptions {

@@ -1,3 +1,5 @@
+import { ALL_ON, AUTO_POOL_SIZE, type Feature, LAZY_BEGIN, PREPARE_UNNAMED } from './features.ts'
+
 /** What is asked of the database; the same list for every target. */
 
 export type QueryMode = 'simple' | 'extended' | 'prepared'
@@ -20,6 +22,8 @@ export interface Workload {
   readonly backend?: 'null'
   /** Clients log in with a password by SCRAM-SHA-256 ("scram"), or so and over TLS ("tls"); neither where it is not given. */
   readonly login?: 'scram' | 'tls'
+  /** Measured through a pooler that has it and one that has not. */
+  readonly feature?: Feature
 }
 
 /** Streamed by PostgreSQL as they are produced, so that no temporary file gets in the way. */
@@ -47,6 +51,11 @@ const churn = (id: string, title: string, login: 'scram' | 'tls'): Workload => (
   ...{ clients: 10, kind: 'churn', mode: 'simple' },
 })
 
+const tpcb = (clients: number): Workload => ({
+  ...{ id: `tpcb-${clients}`, title: 'TPC-B, simple protocol', clients },
+  ...{ kind: 'tpcb', mode: 'simple' },
+})
+
 const latency = (clients: number): Workload => ({
   ...select('simple', clients),
   id: `latency-${clients}`,
@@ -64,7 +73,7 @@ export const WORKLOADS: readonly Workload[] = [
   select('prepared', 1),
   select('prepared', 50),
   select('prepared', 500),
-  { id: 'tpcb-20', title: 'TPC-B, simple protocol', clients: 20, kind: 'tpcb', mode: 'simple' },
+  tpcb(20),
   { id: 'churn-10', title: 'New connection per SELECT', clients: 10, kind: 'churn', mode: 'simple' },
   {
     id: 'rows-large',
@@ -97,6 +106,11 @@ export const WORKLOADS: readonly Workload[] = [
   withoutServer('prepared', 50),
   latency(1),
   latency(50),
+  { ...select('extended', 50), id: 'unnamed-50', feature: PREPARE_UNNAMED },
+  { ...tpcb(20), id: 'lazy-begin-20', feature: LAZY_BEGIN },
+  { ...select('simple', 50), id: 'auto-size-50', feature: AUTO_POOL_SIZE },
+  { ...tpcb(50), id: 'auto-size-tpcb-50', feature: AUTO_POOL_SIZE },
+  { ...select('extended', 50), id: 'all-on-50', feature: ALL_ON },
 ]
 
 /** Where a load generator sends its queries. */

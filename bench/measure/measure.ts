@@ -31,8 +31,16 @@ export async function measureWorkload(
       runs[target.name] = ofTarget
     }
   }
-  const { id, title, clients, kind } = workload
-  return { id, title, clients, unit: kind === 'rows' ? 'bytes' : 'transactions', generator, runs }
+  const { id, title, clients, kind, feature } = workload
+  return {
+    id,
+    title,
+    clients,
+    feature: feature?.setting,
+    unit: kind === 'rows' ? 'bytes' : 'transactions',
+    generator,
+    runs,
+  }
 }
 
 /** Puts every target to work before anything is measured: connections, caches, compiled code. */

@@ -25,7 +25,9 @@ export function chart(result: BenchResult): string {
   const base = result.stamp.pgbouncer === null ? 'direct' : 'pgbouncer'
   const series = SERIES.filter(([target]) => result.rows.some((row) => ratioOf(row, target, base, rateOf)))
   const isShown = (row: Row) => series.some(([target]) => ratioOf(row, target, base, rateOf) !== null)
-  const rows = result.rows.filter((row) => !row.id.startsWith('latency') && isShown(row))
+  const rows = result.rows.filter(
+    (row) => !row.id.startsWith('latency') && row.feature === undefined && isShown(row),
+  )
   const rowHeight = series.length * BAR + GAP
   const height = TOP + rows.length * rowHeight + 34
   const title = `Throughput as a multiple of ${base === 'direct' ? 'PostgreSQL without a pooler' : `PgBouncer ${result.stamp.pgbouncer}`}`

@@ -15,10 +15,14 @@ export function renderReport(result: BenchResult): string {
   return [
     environment(result),
     table(
-      result.rows.filter((row) => !hasLatency(row)),
+      result.rows.filter((row) => !hasLatency(row) && row.feature === undefined),
       throughputColumns(result),
     ),
     table(result.rows.filter(hasLatency), latencyColumns(result)),
+    table(
+      result.rows.filter(({ feature }) => feature !== undefined),
+      featureColumns(result),
+    ),
     memory(result),
     notes(result),
   ]
@@ -83,6 +87,24 @@ function throughputColumns(result: BenchResult): Column[] {
   if (measuresCpu(result, 'pgbouncer')) {
     columns.push({ head: 'CPU per transaction, PgBouncer', cell: (row) => cpu(row, 'pgbouncer') })
   }
+  return columns
+}
+
+function featureColumns(result: BenchResult): Column[] {
+  const withOthers = (target: TargetName, head: string): Column => ({
+    head,
+    cell: (row) => ratio(ratioOf(row, 'on', target, rateOf)),
+  })
+  const columns: Column[] = [
+    { head: 'Setting', cell: ({ feature = '' }) => (feature.includes('=') ? `\`${feature}\`` : feature) },
+    { head: 'Workload', cell: (row) => row.title },
+    { head: 'Clients', cell: (row) => String(row.clients) },
+    { head: 'Off', cell: (row) => rate(row, 'off') },
+    { head: 'On', cell: (row) => rate(row, 'on') },
+    withOthers('off', 'on ÷ off'),
+    withOthers('direct', 'on ÷ direct'),
+  ]
+  if (result.stamp.pgbouncer !== null) columns.push(withOthers('pgbouncer', 'on ÷ PgBouncer'))
   return columns
 }
 

@@ -20,11 +20,16 @@ export interface PoolerProcessOptions {
   readonly maxClients: number
   /** What clients are shown where they ask for TLS. */
   readonly certificate?: CertificateFiles | undefined
-  /** Further lines of [pooler]. */
+  /** Further lines of [pooler], and of the database. */
   readonly settings?: string
+  readonly databaseSettings?: string
+  /** What it is called in the result; otherwise "pooler" or "bun". */
+  readonly name?: PoolerName
   /** The command `bun`; Node.js where it is not given. */
   readonly bun?: string
 }
+
+type PoolerName = 'pooler' | 'bun' | 'off' | 'on'
 
 /** Compiles src/ to dist/. */
 export async function buildPooler(): Promise<void> {
@@ -33,11 +38,11 @@ export async function buildPooler(): Promise<void> {
 }
 
 export class PoolerProcess implements Target {
-  readonly name: 'pooler' | 'bun'
+  readonly name: PoolerName
   readonly address: LoadAddress
   readonly #child: Child
 
-  private constructor(name: 'pooler' | 'bun', child: Child, address: LoadAddress) {
+  private constructor(name: PoolerName, child: Child, address: LoadAddress) {
     this.name = name
     this.#child = child
     this.address = address
@@ -50,7 +55,9 @@ export class PoolerProcess implements Target {
     maxClients,
     certificate,
     settings = '',
+    databaseSettings = '',
     bun,
+    name = bun === undefined ? 'pooler' : 'bun',
   }: PoolerProcessOptions): Promise<PoolerProcess> {
     const address = { ...server, port: await freePort() }
     const configFile = join(folder, `pooler-${address.port}.toml`)
@@ -69,6 +76,7 @@ ${settings}
 [databases.${address.database}]
 host = "${server.host}"
 port = ${server.port}
+${databaseSettings}
 
 [users.${address.user}]
 ${server.password === undefined ? '' : `password = "${server.password}"`}
@@ -83,7 +91,7 @@ ${server.password === undefined ? '' : `password = "${server.password}"`}
       },
       address,
     )
-    return new PoolerProcess(bun === undefined ? 'pooler' : 'bun', child, address)
+    return new PoolerProcess(name, child, address)
   }
 
   get pid(): number {
