@@ -12,7 +12,7 @@ export function changeUnnamed(
 ): void {
   entry.changesUnnamed = true
   entry.unnamedBefore = session.unnamed
-  entry.unnamedAfter = after
+  entry.unnamedWasThere = server.unnamedOwner === session
   session.unnamed = after
   session.unnamedBatch = entry.batch
   server.unnamedOwner = after === null ? null : session

@@ -49,7 +49,7 @@ export function errorResponse(
   if (effect === Effect.Use && statement !== null) noteOutdated(session, server, statement, fields)
   const syncSent = tracker.discardToSync((entry) => undo(session, server, entry))
   // A Parse that fails destroys the unnamed statement all the same.
-  if (head.changesUnnamed && !isInjected) changeBack(session, server, head, null)
+  if (head.changesUnnamed && !isInjected) changeBack(session, server, head, null, false)
   if (!syncSent) {
     // Whatever was sent behind the failed message, a Query too, is skipped: the batch is still open.
     tracker.batchOpen = true

@@ -35,7 +35,7 @@ export function settle(session: Session, server: ServerConnection, entry: OwedRe
 /** The server skipped or refused the message. */
 export function undo(session: Session, server: ServerConnection, entry: OwedReply): void {
   const { effect, name, onServer } = entry
-  if (entry.changesUnnamed) changeBack(session, server, entry, entry.unnamedBefore)
+  if (entry.changesUnnamed) changeBack(session, server, entry, entry.unnamedBefore, entry.unnamedWasThere)
   if (effect === Effect.ApplyParameters) {
     server.parameters = entry.parameters ?? server.parameters
     server.residue |= entry.residue
@@ -56,23 +56,25 @@ export function undo(session: Session, server: ServerConnection, entry: OwedRepl
 }
 
 /**
- * After `entry` is undone or has failed the client's unnamed statement is `unnamed`. One of a later batch stands, but that
- * is what it has replaced. Otherwise what the server has is not certain: it is sent again.
+ * After `entry` is undone or has failed the client's unnamed statement is `unnamed`, and `isThere` says whether the server
+ * has it. One of a later batch stands, but that is what it has replaced.
  */
 export function changeBack(
   session: Session,
   server: ServerConnection,
   entry: OwedReply,
   unnamed: UnnamedStatement | null,
+  isThere: boolean,
 ): void {
   const { tracker } = server
   const later = tracker.nextChange(entry.batch)
   if (later !== null) {
     later.unnamedBefore = unnamed
+    later.unnamedWasThere = isThere
     return
   }
   session.unnamed = unnamed
-  server.unnamedOwner = null
+  server.unnamedOwner = isThere ? session : null
 }
 
 /** Answers the client for the server wherever it is the pooler's turn. */

@@ -28,9 +28,8 @@ const DECOY_TEXT = Buffer.from('SELECT 1\0\0\0', 'latin1')
 const CLOSE_UNNAMED = encodeCloseStatement('')
 const CLOSE_DECOY = encodeCloseStatement(DECOY_NAME)
 const PARSE_DECOY = encodeParse(DECOY_NAME, DECOY_TEXT)
-/** The text of a DEALLOCATE of the decoy. */
-const DEALLOCATE_DECOY = `DEALLOCATE ${DECOY_NAME}`
-const PARSE_DEALLOCATE = encodeParse('', Buffer.from(`${DEALLOCATE_DECOY}\0\0\0`, 'latin1'))
+/** The text of a DEALLOCATE of the decoy, with its NUL. */
+const DEALLOCATE_DECOY = Buffer.from(`DEALLOCATE ${DECOY_NAME}\0`, 'latin1')
 
 /** A Parse without a name: forwarded, and kept for a Bind in a later batch. */
 export function parseUnnamed(
@@ -47,11 +46,15 @@ export function parseUnnamed(
   session.unnamedDescribed = false
   if (known !== null && parsePromoted(session, server, known, end - start)) return Verdict.Drop
   const kind = statementKind(buffer, textStart, end)
-  if (kind === StatementKind.DeallocateName && statements !== null) {
+  const textEnd = kind === StatementKind.DeallocateName ? endOfName(buffer, textStart, end) : -1
+  if (textEnd !== -1 && statements !== null) {
     const name = statements.get(deallocatedName(head(buffer, textStart, end)) ?? '')
     if (mustWait(session, server, name)) return hold(session, server)
     if (name !== undefined && !name.closed) {
-      sendUnnamed(session, server, new UnnamedStatement(PARSE_DEALLOCATE, true, name), ReplyAction.Forward)
+      // PostgreSQL has something to say to types of parameters that there are not.
+      const text = Buffer.concat([DEALLOCATE_DECOY, buffer.subarray(textEnd + 1, end)])
+      const unnamed = new UnnamedStatement(encodeParse('', text), true, name)
+      sendUnnamed(session, server, unnamed, ReplyAction.Forward)
       return Verdict.Drop
     }
   }

@@ -93,10 +93,11 @@ export class OwedReply {
   name: ClientStatement | null = null
   /** Prepare and Evict: the server's entry. */
   onServer: ServerStatement | null = null
-  /** The message replaces or destroys the unnamed statement: which one was the client's before, and after. */
+  /** The message replaces or destroys the unnamed statement: which one was the client's before, if any. */
   changesUnnamed = false
   unnamedBefore: UnnamedStatement | null = null
-  unnamedAfter: UnnamedStatement | null = null
+  /** The server had that. */
+  unnamedWasThere = false
   /** For ApplyParameters: what the server had before, in case the query fails or is skipped. */
   parameters: ParameterSet | null = null
   residue = 0

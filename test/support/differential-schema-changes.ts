@@ -97,8 +97,11 @@ const TRANSACTIONS = ['BEGIN', 'COMMIT', 'ROLLBACK', 'ROLLBACK', 'SAVEPOINT s', 
 
 const MORE_VALUES = [...VALUES, '007', '5000000000']
 
-/** The phrases of client number `client`. */
-export function schemaChanges(client: number): Phrase {
+/**
+ * The phrases of client number `client`. Unless it is `alone`, its unnamed statement is not used in a later batch: the
+ * server may be another by then, where it is parsed under the search_path of that moment.
+ */
+export function schemaChanges(client: number, alone: boolean): Phrase {
   const own = (text: string) => text.replaceAll('{c}', String(client))
   const of = (...lists: readonly (readonly string[])[]) => fc.constantFrom(...lists.flat().map(own))
   const portal = fc.oneof({ arbitrary: fc.constant(''), weight: 4 }, fc.constant('p'))
@@ -180,7 +183,7 @@ export function schemaChanges(client: number): Phrase {
     { arbitrary: ask, weight: 4 },
     { arbitrary: change, weight: 3 },
     { arbitrary: told(of(TRANSACTIONS)), weight: 2 },
-    { arbitrary: again, weight: 1 },
+    ...(alone ? [{ arbitrary: again, weight: 1 }] : []),
     { arbitrary: sentence(say.sync), weight: 1 },
   )
 }

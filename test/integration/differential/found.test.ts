@@ -248,6 +248,35 @@ story('an unnamed statement outlives a batch that fails in front of its Bind', a
   await client.receiveReplies(2)
 })
 
+// The path is reset with the batch, and what was parsed under it does not fit any more.
+story('a skipped Parse leaves the server the unnamed statement that it has, with its plan', async (stage) => {
+  const client = await stage.connect()
+  await client.query('CREATE SCHEMA one; CREATE TABLE one.t (a text); CREATE TABLE t (a int)')
+  const parse = f.parse('', 'SELECT a FROM t')
+  client.send(f.extended('SET search_path TO one'), parse, f.execute('none'), parse, f.sync())
+  await client.receiveUntil('Z')
+  client.send(f.bind(), f.execute(), f.sync())
+  expect(letters(await client.receiveUntil('Z'))).toBe('EZ')
+  await client.query('DROP SCHEMA one CASCADE')
+})
+
+story(
+  'DEALLOCATE of a statement, parsed with types of parameters that it has not, fails as ever',
+  async (stage) => {
+    const client = await stage.connect()
+    await client.roundTrip(f.parse('named', 'SELECT 1'), f.sync())
+    client.send(
+      f.parse('', 'DEALLOCATE named', [0]),
+      f.sync(),
+      f.parse('', 'DEALLOCATE named', [23]),
+      f.sync(),
+    )
+    await client.receiveReplies(2)
+    client.send(f.bind(), f.execute(), f.sync(), f.describeMessage('S', 'named'), f.sync())
+    await client.receiveReplies(2)
+  },
+)
+
 story('a skipped Parse does not lead to the unnamed statement of another client', async (stage) => {
   const other = await stage.connect()
   await other.roundTrip(f.parse('', 'SELECT 2'), f.sync())

@@ -22,8 +22,11 @@ beforeAll(async () => {
 
 afterAll(() => scene.close())
 
-const talk = (client: number) =>
-  fc.oneof({ arbitrary: schemaChanges(client), weight: 8 }, { arbitrary: smallTalk(client), weight: 1 })
+const talk = (alone: boolean) => (client: number) =>
+  fc.oneof(
+    { arbitrary: schemaChanges(client, alone), weight: 8 },
+    { arbitrary: smallTalk(client), weight: 1 },
+  )
 
 const setups = (poolSize: fc.Arbitrary<number>): fc.Arbitrary<Setup> =>
   fc.record({
@@ -51,14 +54,14 @@ describe('behind changes of the schema every text means what it means to Postgre
     await same(
       fc.record({
         setup: setups(fc.constant(1)),
-        conversations: fc.tuple(conversation(0, 1, fc.constant(false), talk)),
+        conversations: fc.tuple(conversation(0, 1, fc.constant(false), talk(true))),
         rounds: fc.constant(null),
       }),
     )
   })
 
   test('for clients with tables of their own that share servers', { timeout: fuzzTimeout() }, async () => {
-    const one = (client: number) => conversation(client, 4, fc.constant(false), talk)
+    const one = (client: number) => conversation(client, 4, fc.constant(false), talk(false))
     await same(
       fc.record({
         setup: setups(fc.constantFrom(1, 2)),
