@@ -18,7 +18,7 @@ import { showMem } from './commands/show-mem.ts'
 import { showDnsZones, showPeerPools, showPeers } from './commands/show-nothing.ts'
 import { showPools } from './commands/show-pools.ts'
 import { showPreparedStatements } from './commands/show-prepared-statements.ts'
-import { showPromoted } from './commands/show-promoted.ts'
+import { showSavings } from './commands/show-savings.ts'
 import { showServers } from './commands/show-servers.ts'
 import { showActiveSockets, showSockets } from './commands/show-sockets.ts'
 import { showState } from './commands/show-state.ts'
@@ -54,7 +54,7 @@ export const shows: readonly ShowCommand[] = [
   showStatsAverages,
   showTotals,
   showPreparedStatements,
-  showPromoted,
+  showSavings,
   showWaiters,
   showErrors,
 ]

@@ -95,7 +95,7 @@ describe('the columns of', () => {
     ['WAITERS', 'database s, user s, addr s, application_name s, wait_ms q, id i'],
     ['ERRORS', 'sqlstate s, message s, count q'],
     ['PREPARED_STATEMENTS', 'name s, clients i, references i, bytes q, query s, promoted i'],
-    ['PROMOTED', 'key s, count q'],
+    ['SAVINGS', 'key s, count q'],
     // It is refused.
     ['FDS', 'fd i'],
   ])('SHOW %s, which only the pooler has or refuses, stay as they are', (name, columns) => {
