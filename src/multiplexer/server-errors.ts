@@ -5,6 +5,7 @@ import { Verdict } from '../protocol/framer.ts'
 import { BackendType, HEADER_BYTES } from '../protocol/message-type.ts'
 import { Effect, endsBatch, type OwedReply, Reply, ReplyAction } from '../server/request-tracker.ts'
 import type { ServerConnection } from '../server/server-connection.ts'
+import { DECOY_NAME } from './deallocate-decoy.ts'
 import { sendSync } from './departure.ts'
 import { type Session, SessionPhase } from './session.ts'
 import { changeBack, emitSynthesised, undo } from './settle.ts'
@@ -63,11 +64,11 @@ export function errorResponse(
     session.repeating = true
     return Verdict.Drop
   }
-  const named = name?.statement ?? statement
-  if (named !== null && end - start === total && fields.message?.includes(named.name)) {
+  const serverName = effect === Effect.Discard ? DECOY_NAME : (name?.statement ?? statement)?.name
+  if (serverName !== undefined && end - start === total && fields.message?.includes(serverName)) {
     session.recorder.stop()
     server.framer.flushRun(start)
-    session.client.send(withClientName(buffer.subarray(start, end), named.name, name?.name ?? ''))
+    session.client.send(withClientName(buffer.subarray(start, end), serverName, name?.name ?? ''))
     return Verdict.Drop
   }
   // An injected Parse fails in place of the Bind or Describe that needed it.

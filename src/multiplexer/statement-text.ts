@@ -99,6 +99,8 @@ const TAGS: Readonly<Record<string, TransactionTag>> = {
 
 /** The name in `DEALLOCATE [PREPARE] name`, folded as PostgreSQL folds identifiers; undefined for other texts. */
 export function deallocatedName(text: string): string | undefined {
+  // The rest of it is not known.
+  if (text.length >= LOOKED_AT_BYTES) return undefined
   const match =
     /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|([a-z_\x80-\xff][\w$\x80-\xff]*))\s*;?\s*$/i.exec(
       text,

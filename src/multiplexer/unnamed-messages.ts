@@ -1,10 +1,11 @@
 import { UnnamedStatement } from '../prepared/unnamed-statement.ts'
-import { encodeCloseStatement, encodeParse, endOfName } from '../protocol/extended-query.ts'
+import { encodeCloseStatement, endOfName } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
 import { Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { changeUnnamed } from './change-unnamed.ts'
+import { parseOfDecoy, sendDecoy } from './deallocate-decoy.ts'
 import { parsePromoted, promotes } from './promoted-messages.ts'
 import { hold, mustWait } from './server-preparation.ts'
 import type { Session } from './session.ts'
@@ -21,15 +22,7 @@ import {
  * The unnamed statement. It lives on one server; when a later batch meets another, it is parsed there again.
  */
 
-/** Stands in on the server for a statement that a client deallocates: the client's may be in use by others. */
-const DECOY_NAME = 'pooler_deallocated'
-/** What is behind the name in a Parse: the query with its NUL, no parameter types. */
-const DECOY_TEXT = Buffer.from('SELECT 1\0\0\0', 'latin1')
 const CLOSE_UNNAMED = encodeCloseStatement('')
-const CLOSE_DECOY = encodeCloseStatement(DECOY_NAME)
-const PARSE_DECOY = encodeParse(DECOY_NAME, DECOY_TEXT)
-/** The text of a DEALLOCATE of the decoy, with its NUL. */
-const DEALLOCATE_DECOY = Buffer.from(`DEALLOCATE ${DECOY_NAME}\0`, 'latin1')
 
 /** A Parse without a name: forwarded, and kept for a Bind in a later batch. */
 export function parseUnnamed(
@@ -46,20 +39,20 @@ export function parseUnnamed(
   session.unnamedDescribed = false
   if (known !== null && parsePromoted(session, server, known, end - start)) return Verdict.Drop
   const kind = statementKind(buffer, textStart, end)
-  const textEnd = kind === StatementKind.DeallocateName ? endOfName(buffer, textStart, end) : -1
-  if (textEnd !== -1 && statements !== null) {
-    const name = statements.get(deallocatedName(head(buffer, textStart, end)) ?? '')
-    if (mustWait(session, server, name)) return hold(session, server)
-    if (name !== undefined && !name.closed) {
-      // PostgreSQL has something to say to types of parameters that there are not.
-      const text = Buffer.concat([DEALLOCATE_DECOY, buffer.subarray(textEnd + 1, end)])
-      const unnamed = new UnnamedStatement(encodeParse('', text), true, name)
-      sendUnnamed(session, server, unnamed, ReplyAction.Forward)
-      return Verdict.Drop
-    }
+  const name =
+    kind === StatementKind.DeallocateName ? deallocatedName(head(buffer, textStart, end)) : undefined
+  if (name !== undefined && statements !== null) {
+    if (mustWait(session, server, statements.get(name))) return hold(session, server)
+    sendUnnamed(
+      session,
+      server,
+      new UnnamedStatement(buffer.subarray(start, end), true, name),
+      ReplyAction.Forward,
+    )
+    return Verdict.Drop
   }
-  if (setsParameters(buffer, textStart, end)) server.residue |= Residue.Settings
   const discards = kind === StatementKind.Discard || kind === StatementKind.DeallocateName
+  if (setsParameters(buffer, textStart, end)) server.residue |= Residue.Settings
   let unnamed = known
   if (unnamed === null) {
     unnamed = new UnnamedStatement(buffer.subarray(start, end), discards)
@@ -130,7 +123,10 @@ export function ensureUnnamed(session: Session, server: ServerConnection): boole
       session.unnamedBatch >= (head?.batch ?? 0)
     )
       return false
-    if (server.unnamedOwner === session) return true
+    const { deallocatedName } = unnamed
+    if (deallocatedName !== null && mustWait(session, server, session.statements?.get(deallocatedName)))
+      return false
+    if (server.unnamedOwner === session && resolved(session, unnamed) === unnamed) return true
     if (unnamed.parse !== null) {
       sendUnnamed(session, server, unnamed, ReplyAction.Skip)
       return true
@@ -150,14 +146,18 @@ function sendUnnamed(
   unnamed: UnnamedStatement,
   action: typeof ReplyAction.Forward | typeof ReplyAction.Skip,
 ): void {
-  const { tracker } = server
-  if (unnamed.deallocates !== null) {
-    // Stands in on the server for the client's statement, which others may use.
-    server.send(CLOSE_DECOY)
-    tracker.push(Reply.Close, ReplyAction.Skip)
-    server.send(PARSE_DECOY)
-    tracker.push(Reply.Parse, ReplyAction.Skip)
-  }
-  if (unnamed.parse !== null) server.send(unnamed.parse)
-  changeUnnamed(session, server, tracker.push(Reply.Parse, action), unnamed)
+  const sent = resolved(session, unnamed)
+  const { parse, deallocates } = sent
+  if (deallocates !== null) sendDecoy(server)
+  if (parse !== null) server.send(deallocates === null ? parse : parseOfDecoy(parse))
+  changeUnnamed(session, server, server.tracker.push(Reply.Parse, action), sent)
+}
+
+/** As it is now: the client may have deallocated the name since it was sent, or given it to another statement. */
+function resolved(session: Session, unnamed: UnnamedStatement): UnnamedStatement {
+  const { parse, deallocatedName, deallocates } = unnamed
+  if (deallocatedName === null || parse === null) return unnamed
+  const found = session.statements?.get(deallocatedName)
+  const meant = found === undefined || found.closed ? null : found
+  return meant === deallocates ? unnamed : new UnnamedStatement(parse, true, deallocatedName, meant)
 }

@@ -12,7 +12,9 @@ const MAX_KEPT_BYTES = 1024 * 1024
 export class UnnamedStatement {
   /** The whole Parse message; null if it is too long to be kept. */
   readonly parse: Buffer | null
-  /** DEALLOCATE of this name: carried out when the statement has been executed. */
+  /** DEALLOCATE of this name. */
+  readonly deallocatedName: string | null
+  /** The client's statement of that name when it was sent: what the server deallocates stands in for it. */
   readonly deallocates: ClientStatement | null
   /** DEALLOCATE or DISCARD of anything. */
   readonly discards: boolean
@@ -22,9 +24,15 @@ export class UnnamedStatement {
   /** It was seen a second time and is not to be prepared. */
   refused = false
 
-  constructor(parse: Buffer, discards: boolean, deallocates: ClientStatement | null = null) {
+  constructor(
+    parse: Buffer,
+    discards: boolean,
+    deallocatedName: string | null = null,
+    deallocates: ClientStatement | null = null,
+  ) {
     this.parse = parse.length > MAX_KEPT_BYTES ? null : Buffer.from(parse)
     this.discards = discards
+    this.deallocatedName = deallocatedName
     this.deallocates = deallocates
   }
 

@@ -277,6 +277,27 @@ story(
   },
 )
 
+// What it means is decided when it is executed, in another batch than its Parse.
+story('an unnamed DEALLOCATE is of the name that there is when it is executed', async (stage) => {
+  const client = await stage.connect()
+  const other = await stage.connect()
+  const prepare = f.parse('named', 'SELECT 1')
+  const again = [f.bind(), f.execute(), f.sync()]
+  await client.roundTrip(f.parse('', 'DEALLOCATE named'), f.sync())
+  await client.roundTrip(prepare, f.sync())
+  await client.roundTrip(...again)
+  await client.roundTrip(...again)
+  await client.roundTrip(prepare, f.sync())
+  await other.query('SELECT 2')
+  await client.roundTrip(...again)
+  await client.roundTrip(...again)
+  client.send(prepare, f.sync(), f.bind('', { portal: 'p' }), f.bind(), f.execute(), f.execute('p'), f.sync())
+  await client.receiveReplies(2)
+  client.send(prepare, ...again, ...again)
+  await client.receiveReplies(2)
+  await client.roundTrip(f.describeMessage('S', 'named'), f.sync())
+})
+
 story('a skipped Parse does not lead to the unnamed statement of another client', async (stage) => {
   const other = await stage.connect()
   await other.roundTrip(f.parse('', 'SELECT 2'), f.sync())

@@ -83,7 +83,7 @@ describe('the unnamed statement', () => {
   })
 
   test('may stand for the DEALLOCATE of a name', () => {
-    expect(new UnnamedStatement(Buffer.from('x'), true, name).deallocates).toBe(name)
+    expect(new UnnamedStatement(Buffer.from('x'), true, 'a', name).deallocates).toBe(name)
   })
 })
 

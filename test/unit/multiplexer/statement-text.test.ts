@@ -63,6 +63,8 @@ describe('the name in DEALLOCATE', () => {
     ['deallocate ""', undefined],
     ['deallocate "a', undefined],
     ['deallocated a', undefined],
+    [`deallocate a${' '.repeat(243)}`, 'a'],
+    [`deallocate a${' '.repeat(244)}`, undefined],
     ['SELECT 1', undefined],
   ])('of %j is %j', (text, name) => {
     expect(deallocatedName(text)).toBe(name)
