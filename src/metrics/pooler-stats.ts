@@ -7,6 +7,8 @@ export interface PoolerStats {
   readonly clients: number
   /** Statements in the registry. */
   readonly statements: number
+  /** Those of them that are kept for unnamed ones, whether a client has them or not (prepare_unnamed). */
+  readonly promotedStatements: number
   /** Unnamed Parse messages that no server was sent (prepare_unnamed). */
   readonly unnamedReuses: number
   /** Clients that were refused because the process has too few file descriptors. */
@@ -34,6 +36,7 @@ export function poolerStats(
   return {
     clients: multiplexer?.clientCount ?? 0,
     statements: registry.size,
+    promotedStatements: registry.promoted.size,
     unnamedReuses: registry.promoted.reuses,
     refusedForDescriptors,
     pools: [...pools].map((pool) => ({

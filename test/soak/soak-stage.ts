@@ -9,10 +9,14 @@ import { createTemplate, TestCluster } from '../support/test-cluster.ts'
 
 /** SoakStage: PostgreSQL, the breakable network in front of it, and the pooler in a process of its own. */
 
+/** The limit of the pool that finds its own size. */
+const LARGEST_AUTO_SIZE = 4
+
 /** Pools so small that clients wait all the time, and how many clients each has. */
 export const POOLS = [
   { database: 'one', mode: 'transaction', size: 1, clients: 3 },
   { database: 'few', mode: 'transaction', size: 4, clients: 16 },
+  { database: 'clever', mode: 'transaction', size: 'auto', clients: 16 },
   { database: 'sessions', mode: 'session', size: 5, clients: 4 },
 ] as const
 
@@ -60,13 +64,17 @@ export class SoakStage {
         pooler: {
           listen_port: 0,
           auth_type: 'trust',
+          default_pool_size: LARGEST_AUTO_SIZE,
           server_login_retry: '200ms',
           server_connect_timeout: '1s',
         },
         databases: Object.fromEntries(
           POOLS.map(({ database, mode, size }) => [
             database,
-            { host, port, dbname: 'postgres', pool_mode: mode, pool_size: size },
+            {
+              ...{ host, port, dbname: 'postgres', pool_mode: mode, pool_size: size },
+              ...(size === 'auto' ? { lazy_begin: true, prepare_unnamed: true } : {}),
+            },
           ]),
         ),
         users: { postgres: { password: postgres.password } },
