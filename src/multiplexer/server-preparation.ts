@@ -17,9 +17,14 @@ import { emitSynthesised } from './settle.ts'
 
 /** Keeps the message until the server has answered what it depends on. */
 export function hold(session: Session, server: ServerConnection): Verdict {
+  const { tracker } = server
+  // In place of COPY data it is an error that ends the connection; the server answers nothing before it has one or the other.
+  if (tracker.copyIn && !tracker.copyEndSent) {
+    server.usable = false
+    return Verdict.Forward
+  }
   session.heldForReply = true
   emitSynthesised(session, server)
-  const { tracker } = server
   // Inside a batch PostgreSQL keeps its replies back until it is asked for them; a Sync in front of a COPY's end ends none.
   if (tracker.batchOpen || tracker.copyEndSent) server.send(FLUSH)
   return Verdict.Hold

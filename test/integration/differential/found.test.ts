@@ -210,6 +210,23 @@ describe('a COPY in the extended protocol whose early Sync was read as data', ()
     await client.receiveUntil('Z')
   })
 
+  for (const [what, first] of [
+    ['has been announced', true],
+    ['has not been announced yet', false],
+  ] as const) {
+    // The Bind would wait for the end of the COPY, and the COPY for the client.
+    story(`ends the connection of who sends a Bind in place of data, when it ${what}`, async (stage) => {
+      const client = await stage.connect()
+      await client.query('CREATE TABLE copied (a int)')
+      client.send(f.query('COPY copied FROM STDIN'))
+      if (first) await client.receiveUntil('G')
+      client.send(f.bind())
+      await client.closed()
+      const other = await stage.connect()
+      expect(letters(await other.query('SELECT 1'))).toBe('TDCZ')
+    })
+  }
+
   pooled('does not cost the next client an error when a simple query ends the batch', async (stage) => {
     const client = await stage.connect()
     const next = await stage.connect()
