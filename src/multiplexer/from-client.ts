@@ -19,6 +19,7 @@ import {
   createsSomething,
   deallocatedName,
   head,
+  resetName,
   StatementKind,
   setsParameters,
   statementKind,
@@ -137,7 +138,7 @@ function execute(session: Session, server: ServerConnection): Verdict {
   if (executed?.discards) {
     noteDiscard(session, entry, Effect.Discard)
     if (executed === unnamed) entry.name = unnamed.deallocates
-  }
+  } else if (executed?.resets) noteReset(entry, executed.resets)
   return Verdict.Forward
 }
 
@@ -188,6 +189,8 @@ function query(
   const entry = oweQuery(session, server)
   if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard)
     noteDiscard(session, entry, Effect.Discard)
+  else if (kind === StatementKind.Reset)
+    noteReset(entry, resetName(head(buffer, start + HEADER_BYTES, end)) ?? '')
   else if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
   else if (kind === StatementKind.SetDefault) entry.effect = Effect.SetDefault
   return Verdict.Forward
@@ -214,6 +217,11 @@ function noteDiscard(
 ): void {
   session.discards += 1
   entry.effect = effect
+}
+
+function noteReset(entry: OwedReply, name: string): void {
+  entry.effect = Effect.Reset
+  entry.resets = name
 }
 
 /** A client that canceled while it waited for a server: its query is refused without one. */

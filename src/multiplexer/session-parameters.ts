@@ -101,8 +101,8 @@ export function restoreStartupValues(session: Session, server: ServerConnection)
   // In a failed transaction nothing can be applied; it ends with the RESET undone.
   if (server.transactionStatus === TransactionStatus.Failed) return
   const { client, context, pool } = session
-  session.resetSeen = false
   for (const [name, wanted] of client.startupParameters) {
+    if (!session.resets.cover(name)) continue
     const value = context.knownParameters.find(pool, name, wanted) ?? wanted
     const spelling = server.reported.get(name)
     if (spelling === undefined) {
@@ -116,13 +116,14 @@ export function restoreStartupValues(session: Session, server: ServerConnection)
       client.send(encodeParameterStatus(spelling, value))
     }
   }
+  session.resets.clear()
   prepareServer(session, server)
 }
 
 /** True if a RESET has just taken this parameter to a default that is not this client's. */
 function isReset(session: Session, server: ServerConnection, name: string): boolean {
   return (
-    session.resetSeen &&
+    session.resets.cover(name) &&
     session.client.startupParameters.has(name) &&
     server.parameters.get(name) === server.defaults.get(name)
   )

@@ -16,6 +16,7 @@ import { BatchRecorder } from './batch-recorder.ts'
 import type { FineClock } from './fine-clock.ts'
 import type { KnownParameters } from './known-parameters.ts'
 import type { LazyBeginCounts } from './lazy-begin-counts.ts'
+import { Resets } from './resets.ts'
 
 export const SessionPhase = {
   /** Authenticated, not yet welcomed. */
@@ -110,7 +111,7 @@ export class Session {
   /** The client asked to cancel while it waited: its next message is answered with 57014. */
   canceled = false
   /** RESET or DISCARD ALL was executed: startup values may have to be applied again. */
-  resetSeen = false
+  readonly resets = new Resets()
   /** A FATAL ErrorResponse of the server has been forwarded. */
   fatalSeen = false
   /** The client is not read because too many replies are owed. */

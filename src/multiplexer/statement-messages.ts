@@ -14,7 +14,14 @@ import { usePromoted } from './promoted-messages.ts'
 import { ensureOnServer, hold, mustWait, sendParse, startRecording } from './server-preparation.ts'
 import type { Session } from './session.ts'
 import { emitSynthesised } from './settle.ts'
-import { createsSomething, StatementKind, setsParameters, statementKind } from './statement-text.ts'
+import {
+  createsSomething,
+  head,
+  resetName,
+  StatementKind,
+  setsParameters,
+  statementKind,
+} from './statement-text.ts'
 import { ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
 
 /**
@@ -99,7 +106,9 @@ function acquire(session: Session, buffer: Buffer, nameEnd: number, end: number)
   const statement = session.context.registry.acquire(text, session.client.parameters.meaning)
   if (statement.setsParameters === null) {
     statement.setsParameters = setsParameters(text, 0, text.length)
-    statement.discards = statementKind(text, 0, text.length) === StatementKind.Discard
+    const kind = statementKind(text, 0, text.length)
+    statement.discards = kind === StatementKind.Discard
+    if (kind === StatementKind.Reset) statement.resets = resetName(head(text, 0, text.length)) ?? null
     statement.creates = createsSomething(text, 0, text.length)
   }
   return statement

@@ -9,6 +9,8 @@ export const StatementKind = {
   SetLocal: 1,
   /** SET ... TO DEFAULT: its tag says SET, but it is a RESET. */
   SetDefault: 4,
+  /** RESET of one parameter. */
+  Reset: 5,
   /** DEALLOCATE one name, which the server knows under another. */
   DeallocateName: 2,
   /** DEALLOCATE ALL, DISCARD. */
@@ -35,6 +37,8 @@ export function statementKind(buffer: Buffer, start: number, end: number): State
       ? StatementKind.SetDefault
       : StatementKind.Other
   }
+  if (first === 0x72 /* r */ && ((buffer[at + 2] as number) | 0x20) === 0x73 /* s */)
+    return resetName(head(buffer, at, end)) === undefined ? StatementKind.Other : StatementKind.Reset
   if (first !== 0x64 /* d */) return StatementKind.Other
   const text = head(buffer, at, end)
   if (/^(deallocate\s+(prepare\s+)?all|discard)\b/i.test(text)) return StatementKind.Discard
@@ -108,6 +112,13 @@ export function deallocatedName(text: string): string | undefined {
   if (match === null) return undefined
   const [, quoted, plain] = match
   return quoted === undefined ? plain?.toLowerCase() : quoted.replaceAll('""', '"')
+}
+
+/** The parameter of a RESET, in lower case; undefined for RESET ALL, parameters of several words, and other texts. */
+export function resetName(text: string): string | undefined {
+  if (text.length >= LOOKED_AT_BYTES) return undefined
+  const name = /^\s*reset\s+([a-z_][\w$.]*)\s*;?\s*$/i.exec(text)?.[1]?.toLowerCase()
+  return name === 'all' ? undefined : name
 }
 
 /** The text from `start`, as Latin-1, as far as it is looked at. */

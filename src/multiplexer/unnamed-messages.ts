@@ -13,6 +13,7 @@ import {
   createsSomething,
   deallocatedName,
   head,
+  resetName,
   StatementKind,
   setsParameters,
   statementKind,
@@ -56,6 +57,7 @@ export function parseUnnamed(
   let unnamed = known
   if (unnamed === null) {
     unnamed = new UnnamedStatement(buffer.subarray(start, end), discards)
+    if (kind === StatementKind.Reset) unnamed.resets = resetName(head(buffer, textStart, end)) ?? null
     if (looksUp && kind === StatementKind.Other) {
       lookUp(session, unnamed, buffer, textStart, end)
       if (parsePromoted(session, server, unnamed, end - start)) return Verdict.Drop

@@ -18,6 +18,8 @@ export class Statement {
   setsParameters: boolean | null = null
   /** DEALLOCATE ALL or DISCARD: until it is answered it is not certain which names exist. */
   discards = false
+  /** The one parameter that it resets, in lower case. */
+  resets: string | null = null
   /** It may create something, also where its tag is that of a SELECT. */
   creates = false
   /** Clients' names and servers' entries that refer to it. */

@@ -18,6 +18,8 @@ export class UnnamedStatement {
   readonly deallocates: ClientStatement | null
   /** DEALLOCATE or DISCARD of anything. */
   readonly discards: boolean
+  /** The one parameter that it resets, in lower case. */
+  resets: string | null = null
   /** prepare_unnamed: what stands for it on servers, and the client's parameters when that was looked up. */
   promoted: PromotedStatement | null = null
   meaning: string | null = null

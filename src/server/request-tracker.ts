@@ -73,6 +73,8 @@ export const Effect = {
   SetLocal: 9,
   /** SET ... TO DEFAULT: a RESET. */
   SetDefault: 10,
+  /** RESET of the parameter `resets`. */
+  Reset: 15,
   /** Sync of a batch that will be repeated. */
   Repeat: 11,
   /** ROLLBACK or server_reset_query on behalf of a client that has left. */
@@ -98,6 +100,7 @@ export class OwedReply {
   unnamedBefore: UnnamedStatement | null = null
   /** The server had that. */
   unnamedWasThere = false
+  resets: string | null = null
   /** For ApplyParameters: what the server had before, in case the query fails or is skipped. */
   parameters: ParameterSet | null = null
   residue = 0
@@ -156,6 +159,7 @@ export class RequestTracker {
     entry.statement = null
     entry.name = null
     entry.onServer = null
+    entry.resets = null
     entry.changesUnnamed = false
     entry.batch = this.batch
     if (reply === Reply.Parse && action !== ReplyAction.Synthesise) this.parses += 1
@@ -195,13 +199,16 @@ export class RequestTracker {
 
   /**
    * A COPY from the client has ended, well or badly. What was sent between the COPY and its end was read
-   * as part of it: Syncs (ignored) and the mark of the end itself. Returns what was found behind the head.
+   * as part of it: Syncs (ignored) and the mark of the end itself. Where it failed in front of other messages, the Syncs
+   * before these are taken to have been read, as they are where they come in front of the data. Returns what was found
+   * behind the head.
    */
   endCopy(): { syncs: number; others: number; ended: boolean } {
     this.copyIn = false
     let syncs = 0
     let others = 0
     let count = 1
+    let read = 0
     let ended = false
     while (count < this.#length && !ended) {
       const { reply } = this.at(count)
@@ -209,8 +216,9 @@ export class RequestTracker {
       else if (reply === Reply.Sync) syncs += 1
       else others += 1
       count += 1
+      if (others === 0) read += 1
     }
-    if (others === 0) this.#dropBehindHead(count - 1)
+    this.#dropBehindHead(read)
     if (syncs > 0 && !this.#endsLater()) this.batchOpen = true
     return { syncs, others, ended }
   }

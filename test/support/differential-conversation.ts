@@ -63,9 +63,12 @@ export function smallTalk(client: number): Phrase {
     { arbitrary: of(words.DISCARDS), weight: 2 },
     { arbitrary: of(words.COPY_OUT), weight: 1 },
   )
-  /** The pooler knows DEALLOCATE and DISCARD only where the text itself is executed, not in a named statement. */
+  /**
+   * The pooler knows DEALLOCATE and DISCARD only where the text itself is executed, not in a named statement; and that
+   * may be parsed once more, on another server, when standard_conforming_strings is not what it was.
+   */
   const parsed = (given: string, sql: string, types: readonly number[] = []) =>
-    say.parse(/^(DEALLOCATE|DISCARD)/.test(sql) ? '' : given, sql, types)
+    say.parse(/^(DEALLOCATE|DISCARD)|\\/.test(sql) ? '' : given, sql, types)
   const simple = fc.oneof({ arbitrary: text, weight: 6 }, { arbitrary: of(words.SEVERAL), weight: 2 })
 
   /** Parse, Bind, Execute of a statement without parameters. */

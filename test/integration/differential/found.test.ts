@@ -227,6 +227,18 @@ describe('a COPY in the extended protocol whose early Sync was read as data', ()
     })
   }
 
+  // The Sync in front of the data was read with it, whatever else comes behind it.
+  story('that fails is skipped to the next Sync, with what was sent behind its data', async (stage) => {
+    const client = await stage.connect()
+    await client.query('CREATE TABLE copied (a int)')
+    client.send(f.extended('COPY copied FROM STDIN'), f.sync(), f.copyData('x\n'), f.close('P', 'none'))
+    client.send(f.extended('SELECT 1'), f.sync())
+    await client.receiveUntil('Z')
+    await client.query('SELECT 2')
+    client.end()
+    await client.closed()
+  })
+
   pooled('does not cost the next client an error when a simple query ends the batch', async (stage) => {
     const client = await stage.connect()
     const next = await stage.connect()
@@ -314,6 +326,26 @@ story('an unnamed DEALLOCATE is of the name that there is when it is executed', 
   await client.receiveReplies(2)
   await client.roundTrip(f.describeMessage('S', 'named'), f.sync())
 })
+
+// The value that it was set to is the server's own default, as it is after a RESET.
+for (const [how, reset] of [
+  ['as a simple query', [f.query('RESET DateStyle')]],
+  ['unnamed', [f.extended('RESET DateStyle'), f.sync()]],
+  ['named', [f.parse('reset', 'RESET DateStyle'), f.bind('reset'), f.execute(), f.sync()]],
+] as const) {
+  story(
+    `RESET of another parameter, ${how}, leaves one that was set to the default of the server`,
+    async (stage) => {
+      const client = await stage.connect({ parameters: { application_name: 'started', DateStyle: 'German' } })
+      await client.query("SET application_name TO ''")
+      await client.roundTrip(...reset)
+      await client.query('SHOW application_name')
+      await client.query('SHOW DateStyle')
+      await client.query('RESET application_name')
+      await client.query('SHOW application_name')
+    },
+  )
+}
 
 story('a skipped Parse does not lead to the unnamed statement of another client', async (stage) => {
   const other = await stage.connect()
