@@ -244,7 +244,7 @@ export const poolSettings = {
     reloadable: true,
     in: {
       pooler: {
-        default: false,
+        default: true,
         doc: [
           'true prepares unnamed statements (what most drivers send) whose text was seen before, once per server',
           'connection instead of parsing and planning them each time, outside of transaction blocks. Needs',
@@ -253,12 +253,12 @@ export const poolSettings = {
       },
       database: {
         otherwise: 'prepare_unnamed of [pooler]',
-        example: true,
+        example: false,
         doc: ['prepare_unnamed for this database.'],
       },
       user: {
         otherwise: 'that of the database, then of [pooler]',
-        example: true,
+        example: false,
         doc: ['prepare_unnamed for this user, in every database.'],
       },
     },

@@ -82,7 +82,7 @@ describe('defaults', () => {
       max_user_client_connections: 0,
       max_connecting: 5,
       server_round_robin: false,
-      prepare_unnamed: false,
+      prepare_unnamed: true,
       lazy_begin: false,
       max_prepared_statements: 200,
       query_wait_timeout: 120_000,
