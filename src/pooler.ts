@@ -237,8 +237,7 @@ export class Pooler implements PoolerControl {
   }
 
   async set(name: string, value: string): Promise<void> {
-    const { pooler } = this.#config
-    const changed = { ...this.#config, pooler: withSetting(pooler, name, value) }
+    const changed = withSetting(this.#config, name, value)
     this.#apply(changed, await readStartupFiles(changed))
   }
 

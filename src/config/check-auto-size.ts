@@ -28,6 +28,11 @@ export function checkAutoSize(
   }
   for (const [name, database] of databases) check(['databases', name], database, pooler.pool_mode)
   if (fallbackDatabase !== undefined) check(['databases', '*'], fallbackDatabase, pooler.pool_mode)
-  // The pool_mode of the database comes before that of [pooler], and may be another.
-  for (const [name, user] of users) check(['users', name], user)
+  // The pool_mode of a database comes before that of [pooler], and may be another.
+  const isAlwaysSession =
+    pooler.pool_mode === 'session' &&
+    [...databases.values(), fallbackDatabase].every(
+      (database) => (database?.pool_mode ?? 'session') === 'session',
+    )
+  for (const [name, user] of users) check(['users', name], user, isAlwaysSession ? 'session' : undefined)
 }

@@ -23,7 +23,7 @@ export function iniValue(setting: Setting, text: string, form: NumberForm): IniV
     case 'integer':
       if (text === setting.word) return { value: text }
       // In a pair, what PgBouncer itself has for "not set".
-      return form === 'decimal' && text === '-1' ? { value: undefined } : integer(text, form)
+      return form === 'decimal' && text === '-1' ? { value: undefined } : integer(text, form, setting.word)
     case 'mode':
       return integer(text, form)
     case 'boolean': {
@@ -61,8 +61,10 @@ export function isDefault({ type, default: usual }: PgbouncerSetting, text: stri
   return 'value' in value && 'value' in other ? value.value === other.value : undefined
 }
 
-function integer(text: string, form: NumberForm): { value: number } | { expected: string } {
-  if (form === 'decimal') return DECIMAL.test(text) ? { value: Number(text) } : { expected: 'an integer' }
+function integer(text: string, form: NumberForm, word?: string): { value: number } | { expected: string } {
+  const orWord = word === undefined ? '' : `, or "${word}"`
+  if (form === 'decimal')
+    return DECIMAL.test(text) ? { value: Number(text) } : { expected: `an integer${orWord}` }
   if (!BASE_0.test(text)) return { expected: 'an integer (in octal if it begins with 0)' }
   const digits = text.replace(/^[+-]/, '')
   const octal = /^0[0-7]+$/.test(digits)

@@ -1,20 +1,27 @@
 import { PoolerError, SqlState } from '../errors.ts'
-import type { PoolerSettings } from './config.ts'
+import { checkAutoSize } from './check-auto-size.ts'
+import { type Config, keyPath } from './config.ts'
 import { settingsIn } from './read-section.ts'
 import { readValue } from './read-value.ts'
 import { isReloadable } from './reload.ts'
 
 /**
- * The settings of [pooler] with another value for one of them, as the console's SET writes it: all values are texts.
- * Throws PoolerError 22023 for an unknown setting, one that needs a restart, or a value that it does not take.
+ * The configuration with another value for one setting of [pooler], as the console's SET writes it: all values are texts.
+ * Throws PoolerError 22023 for an unknown setting, one that needs a restart, or a value that it does not take or that
+ * does not fit the others.
  */
-export function withSetting(pooler: PoolerSettings, name: string, text: string): PoolerSettings {
+export function withSetting(config: Config, name: string, text: string): Config {
   const setting = settingsIn('pooler').find(([known]) => known === name)?.[1]
   if (setting === undefined) throw refused(`unknown setting "${name}"`)
   if (!isReloadable(setting, 'pooler')) throw refused(`${name} takes effect after a restart only`)
   const result = readValue(setting, written(setting.type, text), process.cwd())
   if (!('value' in result)) throw refused(`${name}: expected ${result.expected}`)
-  return Object.freeze({ ...pooler, [name]: result.value })
+  const pooler = Object.freeze({ ...config.pooler, [name]: result.value })
+  const changed = Object.freeze({ ...config, pooler })
+  checkAutoSize(changed, (path, message) => {
+    throw refused(`${keyPath(path)}: ${message}`)
+  })
+  return changed
 }
 
 /** PgBouncer's booleans are numbers. */

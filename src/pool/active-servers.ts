@@ -42,14 +42,13 @@ export class ActiveServers {
 
   /** A client has given a server back. */
   release(server: ServerConnection): void {
-    this.#servers.delete(server)
-    this.auto?.leaseEnded(this.#shared)
+    if (this.#servers.delete(server)) this.auto?.leaseEnded(this.#shared)
   }
 
-  /** Called by the janitor. */
-  tick(waiting: boolean, paused: boolean): void {
-    if (paused) this.auto?.skip()
-    else this.auto?.tick(waiting, this.#shared)
+  /** Called by the janitor. `works`: there are servers, and they may be leased; `waiting`: somebody waits for one. */
+  tick(works: boolean, waiting: boolean): void {
+    if (works) this.auto?.tick(waiting, this.#shared)
+    else this.auto?.skip()
   }
 
   configure(policy: PoolPolicy): void {

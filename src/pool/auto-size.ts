@@ -14,8 +14,7 @@ const STALL_MS = 600
 const MIN_REST_MS = 10_000
 const MAX_REST_MS = 120_000
 
-/** What is tried, as factors of the level, in this order. */
-const FACTORS = [1 / 2, 2, 3 / 4, 4 / 3] as const
+const NOTHING_KNOWN = 'nothing measured yet'
 
 /**
  * AutoSize: how many servers of a pool may be leased at once, found by measuring (`pool_size = "auto"`). PostgreSQL
@@ -34,30 +33,39 @@ export class AutoSize {
   #level: number
   #trial: PairedTrial | null = null
   #candidate = 0
+  /** What was no better than the level, or the level before. */
+  readonly #tried = new Set<number>()
   /** Windows of the trial that counted; even: the next is the first of its pair. */
   #windows = 0
   #voidWindows = 0
   #firstRate = 0
-  /** The next factor to try, and how many in a row were no better. */
-  #factor = 0
-  #failures = 0
   #restMs = MIN_REST_MS
   #restUntilMs = 0
-  /** More than the limit were leased when the window began: it begins anew when they are through. */
+  /** The limit of the window before this. */
+  #before: number
+  /**
+   * Leases that end before the window begins. Those from before another limit are in step with each other: they would
+   * all end in it, or none.
+   */
+  #toSkip = 0
+  /** More than the limit were leased, or some have to be skipped: the window begins when they are through. */
   #settling = false
   #sinceMs: number
   #finished = 0
   #slack = 0
+  /** The most servers that were leased at once in the window. */
+  #most = 0
   /** What had finished at the last tick, and when anything had. */
   #seen = 0
   #servedAtMs: number
-  #note = 'nothing measured yet'
+  #note = NOTHING_KNOWN
   readonly #now: () => number
 
   /** `max`: the limit of the pool, finite. It begins with that. */
   constructor(max: number, now = () => performance.now()) {
     this.#max = max
     this.#level = max
+    this.#before = max
     this.#now = now
     this.#sinceMs = now()
     this.#servedAtMs = this.#sinceMs
@@ -82,18 +90,25 @@ export class AutoSize {
     return `trying ${this.#candidate}${soFar}`
   }
 
-  /** A reload. */
+  /** A reload. What was found stands as far as it can; a level that was nothing but the limit goes with it. */
   set max(max: number) {
     if (max === this.#max) return
+    const level = this.#level === this.#max ? max : Math.min(this.#level, max)
+    if (level !== this.#level) this.#note = NOTHING_KNOWN
     this.#max = max
-    this.#level = Math.min(this.#level, max)
-    this.#endTrial()
+    this.#moveTo(level, 0)
+    this.#tried.clear()
   }
 
   /** A lease is over; `active` are still going on. */
   leaseEnded(active: number): void {
-    this.#finished += 1
-    if (this.#settling && active <= this.limit) this.#beginWindow(active)
+    if (this.#settling) {
+      this.#toSkip -= 1
+      if (this.#toSkip <= 0 && this.#fits(active)) this.#beginCounting(active)
+    } else {
+      this.#finished += 1
+      if (active >= this.#most) this.#most = active + 1
+    }
   }
 
   /** A server came back and nobody waited for it. */
@@ -101,7 +116,7 @@ export class AutoSize {
     this.#slack += 1
   }
 
-  /** Nothing can be measured at the moment: the pool is paused. */
+  /** Nothing can be measured at the moment: the pool is paused, or has no connection. */
   skip(): void {
     this.#beginWindow(0)
   }
@@ -109,17 +124,22 @@ export class AutoSize {
   /** Called by the janitor. `waiting`: somebody waits for a server; `active` are leased. */
   tick(waiting: boolean, active: number): void {
     const nowMs = this.#now()
-    if (this.#finished > this.#seen || !waiting) this.#servedAtMs = nowMs
-    this.#seen = this.#finished
+    if (this.#progress !== this.#seen || !waiting) this.#servedAtMs = nowMs
+    this.#seen = this.#progress
     const elapsedMs = nowMs - this.#sinceMs
+    const isEnough = !this.#settling && this.#finished >= MIN_FINISHED && elapsedMs >= MIN_WINDOW_MS
     if (nowMs - this.#servedAtMs >= STALL_MS) this.#relent(nowMs, 'nobody was served')
-    else if (!this.#settling && this.#finished >= MIN_FINISHED && elapsedMs >= MIN_WINDOW_MS) {
-      if (this.#slack <= this.#finished * MAX_SLACK) this.#measured(this.#finished / elapsedMs, nowMs)
-      else this.#voidWindow(nowMs)
-    } else if (elapsedMs < MAX_WINDOW_MS) return
-    else if (waiting) this.#relent(nowMs, 'too few transactions to be measured')
-    else this.#voidWindow(nowMs)
+    else if (isEnough && this.#slack <= this.#finished * MAX_SLACK)
+      this.#measured(this.#finished / elapsedMs, nowMs)
+    else if (isEnough || !waiting) this.#voidWindow()
+    else if (elapsedMs >= MAX_WINDOW_MS) this.#relent(nowMs, 'too few transactions to be measured')
+    else return
     this.#beginWindow(active)
+  }
+
+  /** Changes with every lease that ends. */
+  get #progress(): number {
+    return this.#finished - this.#toSkip
   }
 
   /** The order base, candidate, candidate, base, ... needs fewest changes, and a trend does not favour one side. */
@@ -127,19 +147,33 @@ export class AutoSize {
     return ((this.#windows + 1) & 2) !== 0
   }
 
+  /** At the limit of the pool there may be more, from its reserve. */
+  #fits(active: number): boolean {
+    return active <= this.limit || this.limit === this.#max
+  }
+
   #beginWindow(active: number): void {
-    this.#settling = active > this.limit
+    const { limit } = this
+    this.#toSkip = limit === this.#before ? 0 : Math.max(limit, this.#before)
+    this.#before = limit
+    this.#beginCounting(active)
+    this.#settling = this.#toSkip > 0 || !this.#fits(active)
+  }
+
+  #beginCounting(active: number): void {
+    this.#settling = false
     this.#sinceMs = this.#now()
     this.#servedAtMs = this.#sinceMs
     this.#finished = 0
-    this.#seen = 0
+    this.#most = active
     this.#slack = 0
+    this.#seen = this.#progress
   }
 
   #measured(rate: number, nowMs: number): void {
     this.#voidWindows = 0
     if (this.#trial === null) {
-      if (nowMs >= this.#restUntilMs) this.#beginTrial()
+      if (nowMs >= this.#restUntilMs) this.#beginTrial(nowMs)
       return
     }
     const wasCandidate = this.#triesCandidate
@@ -151,72 +185,71 @@ export class AutoSize {
     const verdict = wasCandidate
       ? this.#trial.add(this.#firstRate, rate)
       : this.#trial.add(rate, this.#firstRate)
-    if (verdict === 'better') this.#accept()
-    else if (verdict === 'no better') this.#reject(nowMs)
+    if (verdict === 'better') {
+      this.#note = `${Math.round((this.#trial.ratio - 1) * 100)} % more than with ${this.#level}`
+      this.#moveTo(this.#candidate, 0)
+    } else if (verdict === 'no better') this.#reject()
   }
 
-  #beginTrial(): void {
-    for (const _ of FACTORS) {
-      const candidate = this.#level * (FACTORS[this.#factor] as number)
-      this.#candidate = Math.min(
-        this.#max,
-        candidate < this.#level ? Math.floor(candidate) : Math.ceil(candidate),
-      )
-      if (this.#candidate >= 1 && this.#candidate !== this.#level) {
-        this.#trial = new PairedTrial()
-        this.#windows = 0
-        return
-      }
-      this.#nextFactor()
+  /** The next candidate; behind the last one a rest. */
+  #beginTrial(nowMs: number): void {
+    const candidate = this.#candidates().find((each) => !this.#tried.has(each))
+    if (candidate === undefined) {
+      this.#tried.clear()
+      this.#note = 'neither more nor fewer were better'
+      this.#restUntilMs = nowMs + this.#restMs
+      this.#restMs = Math.min(MAX_REST_MS, this.#restMs * 2)
+      return
     }
+    this.#candidate = candidate
+    this.#trial = new PairedTrial()
+    this.#windows = 0
   }
 
-  /** The same direction is tried once more, next. */
-  #accept(): void {
-    const percent = Math.round(((this.#trial?.ratio ?? 1) - 1) * 100)
-    this.#note = `${percent} % more than with ${this.#level}`
-    this.#level = this.#candidate
-    this.#failures = 0
+  /** Half, twice, a quarter less, a third more. Where other limits allow fewer than the level, only less makes a difference. */
+  #candidates(): number[] {
+    const level = this.#level
+    const reached = Math.min(level, this.#most)
+    const fewer = [Math.floor(reached / 2), reached - Math.max(1, Math.floor(reached / 4))]
+    const more = reached < level ? [] : [level * 2, level + Math.max(1, Math.floor(level / 3))]
+    return [fewer[0], more[0], fewer[1], more[1]]
+      .map((candidate = 0) => Math.min(candidate, this.#max))
+      .filter((candidate) => candidate >= 1 && candidate !== level)
+  }
+
+  #reject(): void {
+    this.#tried.add(this.#candidate)
+    this.#endTrial()
+  }
+
+  /** Nothing is known about the neighbours of another level but that the one before was worse. */
+  #moveTo(level: number, restUntilMs: number): void {
+    this.#tried.clear()
+    this.#tried.add(this.#level)
+    this.#level = level
     this.#restMs = MIN_REST_MS
+    this.#restUntilMs = restUntilMs
     this.#endTrial()
-  }
-
-  #reject(nowMs: number): void {
-    this.#endTrial()
-    this.#nextFactor()
-    this.#failures += 1
-    if (this.#failures < FACTORS.length) return
-    this.#failures = 0
-    this.#note = 'neither more nor fewer were better'
-    this.#restUntilMs = nowMs + this.#restMs
-    this.#restMs = Math.min(MAX_REST_MS, this.#restMs * 2)
   }
 
   /** Nothing can be measured, which is no reason to allow less: a smaller candidate is given up, or the level doubled. */
   #relent(nowMs: number, note: string): void {
-    if (this.limit < this.#level) this.#reject(nowMs)
-    else {
-      this.#level = Math.min(this.#max, this.#level * 2)
-      this.#note = note
-      this.#endTrial()
-      this.#failures = 0
-      this.#restMs = MIN_REST_MS
-      this.#restUntilMs = nowMs + this.#restMs
+    if (this.limit < this.#level) {
+      this.#reject()
+      return
     }
+    this.#note = note
+    this.#moveTo(Math.min(this.#max, this.#level * 2), nowMs + MIN_REST_MS)
   }
 
-  /** Clients did not wait for servers, so the limit did not decide. */
-  #voidWindow(nowMs: number): void {
+  /** Clients hardly waited for servers, so the limit did not decide. */
+  #voidWindow(): void {
     this.#windows &= ~1
     this.#voidWindows += 1
     if (this.#voidWindows < MAX_VOID_WINDOWS) return
     this.#voidWindows = 0
     if (this.#trial === null) this.#note = 'clients hardly wait'
-    else this.#reject(nowMs)
-  }
-
-  #nextFactor(): void {
-    this.#factor = (this.#factor + 1) % FACTORS.length
+    else this.#reject()
   }
 
   #endTrial(): void {

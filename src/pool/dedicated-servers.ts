@@ -13,6 +13,8 @@ interface DedicatedServersOwner {
   readonly waiters: WaitQueue
   /** Servers that are being checked for somebody in the queue. */
   tested(): number
+  /** How many more servers may be leased. */
+  room(): number
   open(signal: AbortSignal, startup?: StartupParameters): Promise<ServerConnection>
   /** Why a server that has just been opened cannot be used; null = it can. */
   retireReason(server: ServerConnection): string | null
@@ -85,14 +87,14 @@ export class DedicatedServers {
   }
 
   #serveInTurn(): number {
-    const { waiters, tested } = this.#owner
+    const { waiters, tested, room } = this.#owner
     let others = 0
     for (const lessee of waiters) {
       if (!isDedicated(lessee)) {
         others += 1
         continue
       }
-      const before = others - tested()
+      const before = Math.min(others, room()) - tested()
       if (before > 0 && !this.#supply.serve(before, waiters.oldestSinceMs)) return others
       if (!this.#open(lessee)) return others
     }

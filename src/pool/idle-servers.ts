@@ -24,12 +24,6 @@ export class IdleServers {
     return roundRobin ? this.#warm.shift() : this.#warm.pop()
   }
 
-  /** `count` of them, or all if there are fewer, in the order in which they would be taken one by one. */
-  takeUpTo(count: number, roundRobin: boolean): ServerConnection[] {
-    if (count <= 0) return []
-    return roundRobin ? this.#warm.splice(0, count) : this.#warm.splice(-count).reverse()
-  }
-
   put(server: ServerConnection): void {
     server.isUsed = true
     let place = this.#warm.length

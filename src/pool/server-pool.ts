@@ -5,13 +5,14 @@ import type { DedicatedLessee, Lessee, StartupParameters } from '../server/lesse
 import type { ServerConnection } from '../server/server-connection.ts'
 import { ServerState } from '../server/server-state.ts'
 import { ActiveServers } from './active-servers.ts'
+import { admitServer } from './admit-server.ts'
 import { Conditions } from './conditions.ts'
 import type { BudgetMember, ConnectionBudget } from './connection-budget.ts'
 import { DatabaseStats } from './database-stats.ts'
 import { DedicatedServers } from './dedicated-servers.ts'
 import { IdleServerHandler } from './idle-server-handler.ts'
 import { IdleServers } from './idle-servers.ts'
-import { logClosed, logOpened } from './log-connections.ts'
+import { logClosed } from './log-connections.ts'
 import { PoolClients } from './pool-clients.ts'
 import { PoolGeneration } from './pool-generation.ts'
 import type { PoolMetrics } from './pool-metrics.ts'
@@ -70,6 +71,8 @@ export class ServerPool implements BudgetMember {
   policy: PoolPolicy
   /** Set by stop() alone. */
   stopping = false
+  /** In a call of lease(). */
+  #leasing = false
 
   constructor({ database, user, policy, budget, open, log }: ServerPoolOptions) {
     this.database = database
@@ -88,9 +91,10 @@ export class ServerPool implements BudgetMember {
       waiters: this.#waiters,
       policy: () => this.policy,
       tested: () => this.tested,
+      room: () => this.#active.room,
       wanted: () => !this.paused && !this.stopping,
       open: (signal: AbortSignal, startup?: StartupParameters) =>
-        this.#opened(open(signal, startup), startup),
+        admitServer(this, open(signal, startup), this.#idleHandler, startup === undefined, log),
       retireReason: (server: ServerConnection) => this.#reasons.of(server),
       retire: (server: ServerConnection, reason: string) => this.#retire(server, reason),
       supplied: (server: ServerConnection) => this.#supplied(server),
@@ -153,10 +157,12 @@ export class ServerPool implements BudgetMember {
     const isDue = server !== undefined && this.#checks.isDue(server, this.policy)
     if (server !== undefined && !isDue && !this.#dedicated.queueTakesIdle) return this.#give(server)
     this.#waiters.push(lessee, Date.now())
+    this.#leasing = true
     if (isDue) this.#checks.start(server, this.policy, this)
     // Others wait for the answer to a check.
     else if (server !== undefined) this.#offer(server)
     this.#serveWaiters()
+    this.#leasing = false
     return undefined
   }
 
@@ -180,8 +186,10 @@ export class ServerPool implements BudgetMember {
     server.isUsed = true
     this.#idleHandler.take(server)
     if (server.state === ServerState.Closed) return
-    if (server.cancelsInFlight > 0 && server.usable) server.state = ServerState.BeingCanceled
-    else if (!this.#check(server)) this.#offer(server)
+    if (server.cancelsInFlight > 0 && server.usable) {
+      server.state = ServerState.BeingCanceled
+      this.#serveWaiters()
+    } else if (!this.#check(server)) this.#offer(server)
   }
 
   /** A CancelRequest for `server` is through. */
@@ -195,8 +203,7 @@ export class ServerPool implements BudgetMember {
     this.#idle.park(nowMs, this.policy)
     this.#checks.tick(nowMs, this.policy)
     if (!this.paused && !this.stopping) this.supply.tick(nowMs)
-    this.#active.tick(this.waiting > 0, this.paused)
-    this.#serveFromIdle()
+    this.#active.tick(!this.paused && this.size > 0, this.waiting > this.#waiters.dedicated)
     this.#serveWaiters()
     for (const server of this.#idle.coldestFirst) {
       const reason = this.#reasons.ofIdle()
@@ -209,7 +216,6 @@ export class ServerPool implements BudgetMember {
   configure(policy: PoolPolicy): void {
     this.policy = policy
     this.#active.configure(policy)
-    this.#serveFromIdle()
     this.#serveWaiters()
   }
 
@@ -275,7 +281,6 @@ export class ServerPool implements BudgetMember {
     this.#checks.remove(server)
     this.#idle.remove(server)
     this.supply.forget(server)
-    this.#serveFromIdle()
     this.#serveWaiters()
     this.#conditions.check()
   }
@@ -309,16 +314,6 @@ export class ServerPool implements BudgetMember {
     this.#offer(server)
   }
 
-  /** `startup`: of the client that it is for alone. */
-  async #opened(opening: Promise<ServerConnection>, startup?: StartupParameters): Promise<ServerConnection> {
-    const generation = this.generation.number
-    const server = await (this.metrics?.connecting(opening) ?? opening)
-    this.generation.opened(server, generation, startup === undefined)
-    logOpened(this.#log, this, server)
-    await this.#idleHandler.admit(server, startup === undefined)
-    return server
-  }
-
   /** A connection was opened, or comes out of the parked ones. */
   #supplied(server: ServerConnection | null): void {
     if (server !== null && !this.#check(server)) this.#offer(server)
@@ -335,6 +330,8 @@ export class ServerPool implements BudgetMember {
 
   #serveWaiters(): void {
     if (this.stopping || this.paused || this.waiting === 0) return
+    // In lease() whoever asks is in the queue, and must not be served before that has returned.
+    if (!this.#leasing) this.#serveFromIdle()
     const waiting = this.#served(this.#dedicated.serve())
     this.supply.serve(Math.max(0, waiting - this.#checks.size), this.#waiters.oldestSinceMs)
   }
@@ -344,12 +341,13 @@ export class ServerPool implements BudgetMember {
     return Math.min(waiting, this.#active.room)
   }
 
-  /** More may be leased than before, or fewer are: idle servers are there only while that was not allowed. */
+  /** Idle servers for those who wait: there are both where a limit of "auto" has risen, or a server beside them has gone. */
   #serveFromIdle(): void {
-    if (this.autoSize === null || this.paused || this.stopping) return
-    const count = this.#served(this.waiting - this.#waiters.dedicated) - this.#checks.size
-    for (const server of this.#idle.takeUpTo(count, this.policy.roundRobin))
+    while (this.#served(this.waiting - this.#waiters.dedicated) > this.#checks.size) {
+      const server = this.#idle.take(this.policy.roundRobin)
+      if (server === undefined) return
       if (!this.#check(server)) this.#offer(server)
+    }
   }
 
   /** Closes a server that owes nothing. One that was in use until its time was up gets a successor. */

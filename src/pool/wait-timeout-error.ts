@@ -38,8 +38,8 @@ export function waitTimeoutError(
 
 /** Which limit keeps the pool from having more connections. */
 function limitOf(pool: WaitingPool, budget: ConnectionBudget): string {
-  const { database, user, policy, autoSize } = pool
-  if (autoSize !== null && autoSize.limit < policy.size)
+  const { database, user, policy, autoSize, activeCount } = pool
+  if (autoSize !== null && autoSize.limit < policy.size && activeCount >= autoSize.limit)
     return `pool_size auto, at present ${autoSize.limit} of ${policy.size}`
   const shared = pool.size < policy.size ? budget.exhausted(pool) : null
   if (shared === null) return `pool_size ${policy.size}`

@@ -6,6 +6,7 @@ import { nearestName } from '../../../src/config/nearest-name.ts'
 import { pgbouncerSettingsNotHere } from '../../../src/config/pgbouncer-settings.ts'
 import { poolPolicy } from '../../../src/config/pool-policy.ts'
 import { settings } from '../../../src/config/settings.ts'
+import { withSetting } from '../../../src/config/with-setting.ts'
 
 function errorOf(input: unknown): ConfigError {
   try {
@@ -159,8 +160,21 @@ describe('pool_size = "auto"', () => {
       { users: { joe: { pool_size: 'auto', pool_mode: 'session' } } },
       `users.joe.pool_size: ${noTransactions}`,
     ],
+    [
+      { pooler: { pool_mode: 'session' }, databases: { app: {} }, users: { joe: { pool_size: 'auto' } } },
+      `users.joe.pool_size: ${noTransactions}`,
+    ],
   ])('%j', (input, message) => {
     expect(messageOf(input)).toBe(`pooler.toml: ${message}`)
+  })
+
+  test('stands against a SET that takes its limit or its transactions away', () => {
+    const config = buildConfig({ databases: { app: { pool_size: 'auto' } } })
+    expect(() => withSetting(config, 'default_pool_size', '0')).toThrow(`databases.app.pool_size: ${noLimit}`)
+    expect(() => withSetting(config, 'pool_mode', 'session')).toThrow(
+      `databases.app.pool_size: ${noTransactions}`,
+    )
+    expect(withSetting(config, 'default_pool_size', '30').pooler.default_pool_size).toBe(30)
   })
 
   test('means default_pool_size, and is for pools of transactions alone', () => {

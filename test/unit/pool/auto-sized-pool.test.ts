@@ -1,13 +1,15 @@
-import { expect, test, vi } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { PoolerError } from '../../../src/errors.ts'
 import { FakeServers } from '../../support/fake-servers.ts'
 
 /** A pool of four servers with `pool_size = "auto"`, which has found out that `limit` at once are best. */
-function limitedPool(limit: number): { servers: FakeServers; limitTo: (limit: number) => void } {
-  const servers = new FakeServers({ size: 4, autoSize: true })
-  const { autoSize } = servers.pool
-  if (autoSize === null) throw new Error('it has a number as its size')
-  const found = vi.spyOn(autoSize, 'limit', 'get').mockReturnValue(limit)
-  return { servers, limitTo: (other) => void found.mockReturnValue(other) }
+function limitedPool(limit: number, policy: Partial<FakeServers['pool']['policy']> = {}) {
+  const servers = new FakeServers({ size: 4, autoSize: true, ...policy })
+  const auto = servers.pool.autoSize
+  if (auto === null) throw new Error('it has a number as its size')
+  const found = vi.spyOn(auto, 'limit', 'get').mockReturnValue(limit)
+  const limitTo = (other: number): void => void found.mockReturnValue(other)
+  return { servers, auto, limitTo }
 }
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => String(index + 1))
@@ -109,6 +111,14 @@ test('query_wait_timeout names the limit that was found', async () => {
   }
 })
 
+test('query_wait_timeout names another limit where that is in the way', async () => {
+  const { servers } = limitedPool(3, { maxDatabaseConnections: 1, waitTimeoutMs: 1000 })
+  await servers.served('first')
+  const late = servers.lease('late')
+  servers.pool.tick(Date.now() + 1500)
+  expect(late.refusal?.detail).toContain('max_db_connections 1')
+})
+
 test('a reload switches it on and off', async () => {
   const { servers } = limitedPool(1)
   for (const name of names(2)) servers.lease(name)
@@ -119,4 +129,87 @@ test('a reload switches it on and off', async () => {
   expect(servers.pool).toMatchObject({ activeCount: 2, waiting: 0, autoSize: null })
   servers.pool.configure({ ...servers.pool.policy, autoSize: true })
   expect(servers.pool.autoSize?.level).toBe(4)
+})
+
+test.each([false, true])(
+  'a reload to a number gives idle servers to those who wait, in turn: %s',
+  async (roundRobin) => {
+    const { servers, limitTo } = limitedPool(4, { roundRobin })
+    const clients = await Promise.all(names(4).map((name) => servers.served(name)))
+    limitTo(1)
+    for (const name of ['a', 'b', 'c']) servers.lease(name)
+    for (const { server } of clients.slice(1)) servers.pool.release(server)
+    expect(servers.pool).toMatchObject({ activeCount: 1, waiting: 3, size: 4 })
+    servers.pool.configure({ ...servers.pool.policy, autoSize: false })
+    expect(servers.pool).toMatchObject({ activeCount: 4, waiting: 0, size: 4 })
+  },
+)
+
+test('who asks is not served from inside of that, although an idle server is retired for a standby meanwhile', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  try {
+    const { servers, limitTo } = limitedPool(3)
+    servers.lingering = true
+    const clients = await Promise.all(names(3).map((name) => servers.served(name)))
+    servers.automatic = false
+    limitTo(4)
+    const late = servers.lease('late')
+    await servers.settle()
+    limitTo(3)
+    servers.openings[0]?.fail(new PoolerError('53300', 'too many clients'))
+    await servers.settle()
+    servers.pool.cancelWait(late)
+    for (const { server } of clients.slice(1)) servers.pool.release(server)
+    servers.dedicate('standby')
+    expect(servers.pool).toMatchObject({ activeCount: 1, waiting: 1, size: 3 })
+    vi.setSystemTime(Date.now() + 20_000)
+    // lease() of the fakes throws if it happens.
+    const asking = servers.lease('asking')
+    servers.pool.tick(Date.now())
+    await servers.settle()
+    expect(asking.server).not.toBeNull()
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test('a server that waits for a cancel leaves its place to an idle one, and is counted once', async () => {
+  const { servers, auto, limitTo } = limitedPool(2)
+  const [one, two] = await Promise.all(names(2).map((name) => servers.served(name)))
+  if (one === undefined || two === undefined) throw new Error('both were served')
+  limitTo(1)
+  servers.lease('a')
+  servers.lease('b')
+  servers.pool.release(one.server)
+  const ended = vi.spyOn(auto, 'leaseEnded')
+  two.server.cancelsInFlight = 1
+  servers.pool.release(two.server)
+  expect(servers.pool).toMatchObject({ activeCount: 1, waiting: 1 })
+  two.server.cancelsInFlight = 0
+  servers.pool.cancelDone(two.server)
+  expect(ended).toHaveBeenCalledTimes(1)
+})
+
+describe('a standby', () => {
+  test('does not have a server opened for clients in front of it that the limit holds back', async () => {
+    const { servers } = limitedPool(1)
+    await servers.served('first')
+    servers.lease('second')
+    servers.dedicate('standby')
+    await servers.settle()
+    expect(servers.log).toEqual(['first is served', 'standby is served'])
+    expect(servers.pool.size).toBe(2)
+  })
+
+  test('gets the place of an idle server behind them', async () => {
+    const { servers, limitTo } = limitedPool(4)
+    const clients = await Promise.all(names(4).map((name) => servers.served(name)))
+    limitTo(1)
+    servers.lease('a')
+    for (const { server } of clients.slice(1)) servers.pool.release(server)
+    servers.dedicate('standby')
+    await servers.settle()
+    expect(servers.log.at(-1)).toBe('standby is served')
+    expect(servers.pool.size).toBe(4)
+  })
 })
