@@ -1,4 +1,4 @@
-import { MAX_PAIRS, PairedTrial } from './paired-trial.ts'
+import { PairedTrial } from './paired-trial.ts'
 
 /** A shorter window, or one with fewer transactions, says nothing about their rate; it is prolonged, but not beyond. */
 const MIN_WINDOW_MS = 250
@@ -85,8 +85,7 @@ export class AutoSize {
   get note(): string {
     if (this.#trial === null) return this.#note
     const { pairs, ratio } = this.#trial
-    const soFar =
-      pairs === 0 ? '' : `: ${Math.round(ratio * 100)} % after ${pairs} of at most ${MAX_PAIRS} pairs`
+    const soFar = pairs === 0 ? '' : `: ${Math.round(ratio * 100)} % in ${pairs} of 5 or more pairs`
     return `trying ${this.#candidate}${soFar}`
   }
 

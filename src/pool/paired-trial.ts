@@ -1,6 +1,7 @@
-/** Fewer pairs say nothing about how much they scatter; more are not worth the time. */
+/** Fewer pairs say nothing about how much they scatter; more are not worth the time, but for what looks better so far. */
 const MIN_PAIRS = 5
-export const MAX_PAIRS = 25
+const MAX_PAIRS = 25
+const MAX_PROMISING_PAIRS = 60
 /** What is worth a change: 2 percent. */
 const WORTH = Math.log(1.02)
 /** How many standard errors away from the mean the truth is taken to be at most. */
@@ -39,6 +40,7 @@ export class PairedTrial {
     const error = SURE * Math.sqrt(this.#squares / (this.#pairs - 1) / this.#pairs)
     if (this.#mean > WORTH && this.#mean > error) return 'better'
     const isHopeless = this.#mean + error < WORTH
-    return isHopeless || this.#pairs === MAX_PAIRS ? 'no better' : 'undecided'
+    const most = this.#mean > WORTH ? MAX_PROMISING_PAIRS : MAX_PAIRS
+    return isHopeless || this.#pairs >= most ? 'no better' : 'undecided'
   }
 }

@@ -78,7 +78,7 @@ describe('a pool whose server is busiest with four', () => {
     while (auto.note === 'nothing measured yet') run(auto, 0.3, { rate: tpcb, deviation: 0 })
     expect(auto.note).toBe('trying 10')
     while (auto.note === 'trying 10') run(auto, 0.3, { rate: tpcb, deviation: 0 })
-    expect(auto.note).toMatch(/^trying 10: 12\d % after 1 of at most 25 pairs$/)
+    expect(auto.note).toMatch(/^trying 10: 12\d % in 1 of 5 or more pairs$/)
     for (let tick = 0; tick < 600 && !auto.note.startsWith('neither'); tick++)
       run(auto, TICK_MS / 1000, { rate: tpcb, deviation: 0.01 })
     expect(auto.level).toBeLessThanOrEqual(6)
@@ -225,10 +225,10 @@ test('a pool that has taken to its reserve is measured, too', () => {
 
 test('time in which nobody asked for anything is not counted', () => {
   const auto = autoSize()
-  while (!/after 1 /.test(auto.note)) run(auto, TICK_MS / 1000, { rate: tpcb, deviation: 0 })
+  while (!/in 1 of/.test(auto.note)) run(auto, TICK_MS / 1000, { rate: tpcb, deviation: 0 })
   run(auto, 1.5, { rate: () => 0, waiting: false })
   run(auto, 1, { rate: tpcb, deviation: 0 })
-  expect(auto.note).toMatch(/^trying 10: 12\d % after [12] /)
+  expect(auto.note).toMatch(/^trying 10: 12\d % in [12] of/)
 })
 
 /**

@@ -30,7 +30,11 @@ describe('a candidate is', () => {
   })
 
   test('no better after 25 pairs that leave it open', () => {
-    expect(verdictOf((pair) => (pair % 2 === 0 ? 1.5 : 0.7))).toEqual({ verdict: 'no better', pairs: 25 })
+    expect(verdictOf((pair) => (pair % 2 === 0 ? 1.4 : 0.7))).toEqual({ verdict: 'no better', pairs: 25 })
+  })
+
+  test('no better after 60 pairs that look better, but not surely', () => {
+    expect(verdictOf((pair) => (pair % 2 === 0 ? 1.8 : 0.6))).toEqual({ verdict: 'no better', pairs: 60 })
   })
 })
 
