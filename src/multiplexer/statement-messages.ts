@@ -2,7 +2,7 @@ import { PoolerError, SqlState } from '../errors.ts'
 import type { ClientStatement } from '../prepared/client-statements.ts'
 import { renameParse } from '../prepared/rewrite.ts'
 import { SERVER_NAME_PREFIX, type Statement } from '../prepared/statement.ts'
-import { endOfName, STATEMENT } from '../protocol/extended-query.ts'
+import { encodeCloseStatement, endOfName, STATEMENT } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
 import { CLOSE_COMPLETE, PARSE_COMPLETE } from '../protocol/responses.ts'
@@ -30,6 +30,9 @@ import { ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
  * is, so that PostgreSQL itself raises the error, at its place and with its effect on the transaction; so
  * does a malformed message.
  */
+
+/** Close of a statement that never exists, which is no error. */
+const CLOSE_NOTHING = encodeCloseStatement('pooler_none')
 
 export function parse(
   session: Session,
@@ -193,7 +196,13 @@ export function close(
   }
   const entry = statements.find(buffer, nameStart, nameEnd)
   if (mustWait(session, server, entry)) return hold(session, server)
-  const owed = tracker.push(Reply.Close, ReplyAction.Synthesise)
+  // In place of COPY data it is an error: behind messages that are not answered PostgreSQL is asked to close nothing.
+  const isAsked = tracker.hasEarlierBatch
+  if (isAsked) {
+    session.source.flushRun(start)
+    server.send(CLOSE_NOTHING)
+  }
+  const owed = tracker.push(Reply.Close, isAsked ? ReplyAction.Forward : ReplyAction.Synthesise)
   if (entry !== undefined && !entry.closed) {
     entry.closed = true
     entry.outstanding += 1

@@ -244,7 +244,7 @@ function withoutAmbiguousSyncs(turns: readonly Turn[]): readonly Turn[] {
 }
 
 /**
- * A simple query inside a batch is a mixture that PostgreSQL 18 itself gets wrong: it has a Sync in front of it. And a
+ * A simple query or a function call inside a batch is a mixture that PostgreSQL 18 itself gets wrong: it has a Sync in front of it. And a
  * DEALLOCATE that waits for its Execute must know its name already when it is parsed: no name is new until then.
  */
 function withoutMixtures(turns: readonly Turn[]): readonly Turn[] {
@@ -256,7 +256,7 @@ function withoutMixtures(turns: readonly Turn[]): readonly Turn[] {
     if (label.includes('FROM STDIN')) copies = true
     else if (label.startsWith('Copy') && !label.startsWith('CopyData')) copies = false
     if (message === say.sync) batchOpen = copies
-    else if (label.startsWith('Query')) {
+    else if (/^(Query|FunctionCall)/.test(label)) {
       deallocates = false
       if (batchOpen) {
         batchOpen = false

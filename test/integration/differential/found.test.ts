@@ -215,16 +215,23 @@ describe('a COPY in the extended protocol whose early Sync was read as data', ()
     ['has not been announced yet', false],
   ] as const) {
     // The Bind would wait for the end of the COPY, and the COPY for the client.
-    story(`ends the connection of who sends a Bind in place of data, when it ${what}`, async (stage) => {
-      const client = await stage.connect()
-      await client.query('CREATE TABLE copied (a int)')
-      client.send(f.query('COPY copied FROM STDIN'))
-      if (first) await client.receiveUntil('G')
-      client.send(f.bind())
-      await client.closed()
-      const other = await stage.connect()
-      expect(letters(await other.query('SELECT 1'))).toBe('TDCZ')
-    })
+    for (const [message, bytes] of [
+      ['a Bind', f.bind()],
+      ['a Close of a statement', f.close('S', 'none')],
+    ] as const)
+      story(
+        `ends the connection of who sends ${message} in place of data, when it ${what}`,
+        async (stage) => {
+          const client = await stage.connect()
+          await client.query('CREATE TABLE copied (a int)')
+          client.send(f.query('COPY copied FROM STDIN'))
+          if (first) await client.receiveUntil('G')
+          client.send(bytes)
+          await client.closed()
+          const other = await stage.connect()
+          expect(letters(await other.query('SELECT 1'))).toBe('TDCZ')
+        },
+      )
   }
 
   // The Sync in front of the data was read with it, whatever else comes behind it.
