@@ -189,8 +189,7 @@ function query(
   const entry = oweQuery(session, server)
   if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard)
     noteDiscard(session, entry, Effect.Discard)
-  else if (kind === StatementKind.Reset)
-    noteReset(entry, resetName(head(buffer, start + HEADER_BYTES, end)) ?? '')
+  else if (kind === StatementKind.Reset) noteReset(entry, resetName(buffer, start + HEADER_BYTES, end))
   else if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
   else if (kind === StatementKind.SetDefault) entry.effect = Effect.SetDefault
   return Verdict.Forward
@@ -219,7 +218,7 @@ function noteDiscard(
   entry.effect = effect
 }
 
-function noteReset(entry: OwedReply, name: string): void {
+function noteReset(entry: OwedReply, name: string | null): void {
   entry.effect = Effect.Reset
   entry.resets = name
 }

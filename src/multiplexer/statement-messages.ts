@@ -16,7 +16,6 @@ import type { Session } from './session.ts'
 import { emitSynthesised } from './settle.ts'
 import {
   createsSomething,
-  head,
   resetName,
   StatementKind,
   setsParameters,
@@ -111,7 +110,7 @@ function acquire(session: Session, buffer: Buffer, nameEnd: number, end: number)
     statement.setsParameters = setsParameters(text, 0, text.length)
     const kind = statementKind(text, 0, text.length)
     statement.discards = kind === StatementKind.Discard
-    if (kind === StatementKind.Reset) statement.resets = resetName(head(text, 0, text.length)) ?? null
+    if (kind === StatementKind.Reset) statement.resets = resetName(text, 0, text.length)
     statement.creates = createsSomething(text, 0, text.length)
   }
   return statement

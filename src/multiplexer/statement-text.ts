@@ -38,7 +38,7 @@ export function statementKind(buffer: Buffer, start: number, end: number): State
       : StatementKind.Other
   }
   if (first === 0x72 /* r */ && ((buffer[at + 2] as number) | 0x20) === 0x73 /* s */)
-    return resetName(head(buffer, at, end)) === undefined ? StatementKind.Other : StatementKind.Reset
+    return resetName(buffer, at, end) === null ? StatementKind.Other : StatementKind.Reset
   if (first !== 0x64 /* d */) return StatementKind.Other
   const text = head(buffer, at, end)
   if (/^(deallocate\s+(prepare\s+)?all|discard)\b/i.test(text)) return StatementKind.Discard
@@ -114,11 +114,12 @@ export function deallocatedName(text: string): string | undefined {
   return quoted === undefined ? plain?.toLowerCase() : quoted.replaceAll('""', '"')
 }
 
-/** The parameter of a RESET, in lower case; undefined for RESET ALL, parameters of several words, and other texts. */
-export function resetName(text: string): string | undefined {
-  if (text.length >= LOOKED_AT_BYTES) return undefined
-  const name = /^\s*reset\s+([a-z_][\w$.]*)\s*;?\s*$/i.exec(text)?.[1]?.toLowerCase()
-  return name === 'all' ? undefined : name
+/** The parameter of a RESET, in lower case; null for RESET ALL, parameters of several words, and other texts. */
+export function resetName(buffer: Buffer, start: number, end: number): string | null {
+  const text = head(buffer, start, end)
+  if (text.length >= LOOKED_AT_BYTES) return null
+  const name = /^\s*reset\s+([a-z_][\w$.]*)\s*;?\s*$/i.exec(text)?.[1]?.toLowerCase() ?? 'all'
+  return name === 'all' ? null : name
 }
 
 /** The text from `start`, as Latin-1, as far as it is looked at. */

@@ -20,20 +20,9 @@ import { Refusals } from './refusals.ts'
 import { PLACE_NEEDED, RetireReasons } from './retire-reasons.ts'
 import { wantsReplacement } from './server-age.ts'
 import { ServerChecks } from './server-checks.ts'
+import type { ServerPoolOptions } from './server-pool-options.ts'
 import { ServerSupply } from './server-supply.ts'
 import { WaitQueue } from './wait-queue.ts'
-
-/** What makes a pool. */
-export interface ServerPoolOptions {
-  readonly database: string
-  /** Who the pooler logs in as at the server. */
-  readonly user: string
-  readonly policy: PoolPolicy
-  readonly budget: ConnectionBudget
-  /** With the parameters of a client, where it is for that one alone. */
-  readonly open: (signal: AbortSignal, startup?: StartupParameters) => Promise<ServerConnection>
-  readonly log: Logger
-}
 
 /**
  * ServerPool: the servers of one (database, user) and who gets the next one. It owns the warm stack, the queue of
@@ -299,12 +288,10 @@ export class ServerPool implements BudgetMember {
       return
     }
     const lessee = this.#active.room > 0 ? this.#waiters.shift() : undefined
-    if (lessee !== undefined) {
-      lessee.onLease(this.#give(server))
-      return
-    }
-    if (this.waiting === 0) this.#active.auto?.noteSlack()
-    this.#idle.put(server)
+    if (lessee === undefined) {
+      if (this.waiting === 0) this.#active.auto?.noteSlack()
+      this.#idle.put(server)
+    } else lessee.onLease(this.#give(server))
   }
 
   /** server_check_query was answered. */
