@@ -12,8 +12,8 @@ export function changeUnnamed(
 ): void {
   entry.changesUnnamed = true
   entry.unnamedBefore = session.unnamed
-  entry.unnamedWasThere = server.unnamedOwner === session
+  entry.unnamedWasThere = server.unnamed === session.unnamed
   session.unnamed = after
   session.unnamedBatch = entry.batch
-  server.unnamedOwner = after === null ? null : session
+  server.unnamed = after
 }

@@ -118,7 +118,7 @@ export function cleanUpServer(session: Session, server: ServerConnection): void 
   }
   // Not to be kept alive by the server that it had.
   server.lastLessee = ANYBODY
-  if (server.unnamedOwner === session) server.unnamedOwner = null
+  if (server.unnamed === session.unnamed) server.unnamed = null
   releaseServer(session, server)
   endSession(session)
 }

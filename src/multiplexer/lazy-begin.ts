@@ -61,7 +61,7 @@ export function readyWithoutServer(session: Session): Buffer {
 export function beginOnServer(session: Session, server: ServerConnection): void {
   const failed = session.begun === Begun.Failed
   session.begun = Begun.No
-  server.unnamedOwner = null
+  server.unnamed = null
   server.send(failed ? BEGIN_FAILED : BEGIN)
   server.tracker.push(Reply.Query, ReplyAction.Skip).effect = failed ? Effect.BeginFailed : Effect.Begin
   // What comes behind it is in the transaction, also while its reply is on the way.

@@ -44,7 +44,7 @@ export function parsePromoted(
     changeUnnamed(session, server, sendParse(server, statement, ReplyAction.Forward, null), unnamed)
   }
   // What the server has without a name is another one.
-  server.unnamedOwner = null
+  server.unnamed = null
   return true
 }
 
@@ -81,7 +81,7 @@ function promotedStatement(session: Session, server: ServerConnection, total: nu
   if (unnamed === null || !promotes(session, server)) return null
   const { promoted } = unnamed
   // With the client's own on the server there is nothing to gain.
-  if (promoted === null || server.unnamedOwner === session) return null
+  if (promoted === null || server.unnamed === unnamed) return null
   if (!isRepeatable(session, server, total)) return null
   if (!session.context.registry.promoted.isUsable(promoted, session.requestSinceMs)) return null
   // Told the columns in an earlier batch, the client would not hear of others.

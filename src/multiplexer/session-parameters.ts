@@ -38,7 +38,7 @@ export function prepareServer(session: Session, server: ServerConnection): void 
   }
   if (statements.length === 0) return
   // A simple query destroys the unnamed statement.
-  server.unnamedOwner = null
+  server.unnamed = null
   server.send(encodeQuery(statements.join(';')))
   const entry = server.tracker.push(Reply.Query, ReplyAction.Skip)
   entry.effect = Effect.ApplyParameters

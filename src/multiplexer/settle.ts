@@ -74,7 +74,7 @@ export function changeBack(
     return
   }
   session.unnamed = unnamed
-  server.unnamedOwner = isThere ? session : null
+  server.unnamed = isThere ? unnamed : null
 }
 
 /** Answers the client for the server wherever it is the pooler's turn. */

@@ -128,7 +128,7 @@ export function ensureUnnamed(session: Session, server: ServerConnection): boole
     const { deallocatedName } = unnamed
     if (deallocatedName !== null && mustWait(session, server, session.statements?.get(deallocatedName)))
       return false
-    if (server.unnamedOwner === session && resolved(session, unnamed) === unnamed) return true
+    if (server.unnamed === unnamed && resolved(session, unnamed) === unnamed) return true
     if (unnamed.parse !== null) {
       sendUnnamed(session, server, unnamed, ReplyAction.Skip)
       return true
@@ -136,7 +136,7 @@ export function ensureUnnamed(session: Session, server: ServerConnection): boole
   } else if (tracker.hasEarlierBatch && session.unnamedBatch !== tracker.batch) {
     return false
   }
-  server.unnamedOwner = null
+  server.unnamed = null
   server.send(CLOSE_UNNAMED)
   tracker.push(Reply.Close, ReplyAction.Skip)
   return true

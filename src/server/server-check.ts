@@ -26,7 +26,7 @@ export class ServerCheck implements ServerHandler {
   constructor(server: ServerConnection, query: string, owner: CheckOwner) {
     this.#owner = owner
     server.handler = this
-    server.unnamedOwner = null
+    server.unnamed = null
     server.send(encodeQuery(query))
   }
 

@@ -96,8 +96,8 @@ export class ServerConnection implements WireOwner, MessageHandler {
   /** The session that had it last, and what that session left behind (Residue bits). */
   lastLessee: object | null = null
   residue = 0
-  /** The session whose unnamed statement this server has. */
-  unnamedOwner: object | null = null
+  /** The UnnamedStatement that this server has; null where it has none, or one that nobody will use. */
+  unnamed: object | null = null
   /** CancelRequests for it that are under way; it is not reused before they are through. */
   cancelsInFlight = 0
   /** When its last lease ended, for parking and server_idle_timeout. */

@@ -423,3 +423,21 @@ describe('a text repeated in the next batch as the unnamed statement, all of it 
     on,
   )
 })
+
+// The other client speaks the extended protocol with names only, so that the first server keeps its unnamed statement.
+for (const prepare_unnamed of [true, false]) {
+  story(
+    `a client that comes back to a server has its last unnamed statement there, not the one it left${prepare_unnamed ? '' : ', without prepare_unnamed'}`,
+    async (stage) => {
+      const client = await stage.connect()
+      const other = await stage.connect()
+      await other.roundTrip(f.parse('begin', 'BEGIN'), f.parse('commit', 'COMMIT'), f.sync())
+      await client.roundTrip(f.parse('', "SELECT 'first'"), f.sync())
+      await other.roundTrip(f.run('begin'), f.sync())
+      await client.roundTrip(f.parse('', "SELECT 'second'"), f.sync())
+      await other.roundTrip(f.run('commit'), f.sync())
+      await client.roundTrip(f.bind(), f.execute(), f.sync())
+    },
+    { poolSize: 2, pooler: { prepare_unnamed } },
+  )
+}
