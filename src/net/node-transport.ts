@@ -21,9 +21,12 @@ import type {
   Transport,
 } from './transport.ts'
 import { UnixSocketFile } from './unix-socket-file.ts'
+import { descriptorOf, writeDirectly } from './write-directly.ts'
 
 /** As much as one read takes; libuv asks for as much as this when it allocates itself. */
 const READ_BUFFER_BYTES = 64 * 1024
+/** Longer writes are left to the stream: a socket that is full is told by an exception otherwise, which costs more. */
+const MAX_DIRECT_BYTES = 8 * 1024
 /** Node reports a full socket from here on; Wire's own high-water mark is the same. */
 const WRITE_HIGH_WATER_BYTES = 64 * 1024
 
@@ -152,6 +155,8 @@ class NodeConnection implements Connection {
   remoteAddress = ''
   remotePort = 0
   descriptor: number | undefined
+  /** Where short writes go without the stream; negative where there is no such way. */
+  #directDescriptor = -1
 
   constructor(queue: FlushQueue) {
     this.#queue = queue
@@ -211,6 +216,7 @@ class NodeConnection implements Connection {
 
   setHandler(handler: SocketHandler): void {
     this.#handler = handler
+    this.#directDescriptor = descriptorOf(this.#socket)
   }
 
   startTls(start: TlsStart): void {
@@ -223,8 +229,7 @@ class NodeConnection implements Connection {
     if (this.#socket.destroyed || this.#socket.writableEnded) return true
     switch (this.#encryption) {
       case Encryption.None:
-        this.#socket.write(bytes)
-        return this.#socket.writableLength === 0
+        return this.#writePlain(bytes)
       case Encryption.Handshake:
         return true
       case Encryption.On:
@@ -258,13 +263,31 @@ class NodeConnection implements Connection {
     this.remotePort = this.#socket.remotePort ?? this.remotePort
   }
 
+  #writePlain(bytes: Buffer): boolean {
+    const socket = this.#socket
+    let rest = bytes
+    if (this.#directDescriptor >= 0 && bytes.length <= MAX_DIRECT_BYTES && socket.writableLength === 0) {
+      try {
+        const taken = writeDirectly(this.#directDescriptor, bytes)
+        if (taken === bytes.length) return true
+        rest = bytes.subarray(taken)
+      } catch (error) {
+        // As the stream does when a write of its own fails.
+        socket.destroy(error as Error)
+        return true
+      }
+    }
+    socket.write(rest)
+    return socket.writableLength === 0
+  }
+
   #deliver(buffer: Buffer, bytes: number): void {
     if (this.#handler === null) return
-    this.#queue.beginTurn()
+    this.#queue.joinTurn()
     try {
       this.#handler.onData(buffer, 0, bytes)
     } finally {
-      this.#queue.endTurn()
+      this.#queue.leaveTurn()
     }
   }
 

@@ -42,6 +42,8 @@ export interface WireOwner {
 
 /** After close() a peer that does not read gets this long to take the last bytes. */
 const LINGER_MS = 2000
+/** So much is not held back until the end of the turn: the peer can begin with it. */
+const LARGE_BYTES = 32 * 1024
 /** Pending bytes at which the other side stops being read. */
 const HIGH_WATER_BYTES = 64 * 1024
 
@@ -116,6 +118,7 @@ export class Wire implements SocketHandler {
       if (end - from <= room) {
         copyBytes(buffer, from, end, out, this.#outLength)
         this.#outLength += end - from
+        if (this.#outLength >= LARGE_BYTES) this.flush()
         return
       }
       buffer.copy(out, this.#outLength, from, from + room)

@@ -67,39 +67,43 @@ describe('a connection', () => {
     expect((await near.bytes(6)).toString()).toBe('answer')
   })
 
-  test('keeps what the kernel does not take, in order and unchanged, and tells when it is gone', async () => {
-    const { near, far } = await pair()
-    near.connection.pause()
-    const total = 16 * 1024 * 1024
-    let kept: Buffer = Buffer.alloc(0)
-    for (let sent = 0; sent < total; ) {
-      const chunk = numbered(sent, 50_000)
-      sent += chunk.length
-      // Who gets true may reuse the memory: it is spoilt at once.
-      if (far.connection.write(chunk)) chunk.fill(0xff)
-      else kept = chunk
-    }
-    expect(kept).not.toHaveLength(0)
-    expect(far.connection.pendingBytes).toBeGreaterThan(1024 * 1024)
-    expect(far.drains).toBe(0)
-    expect(near.received).toHaveLength(0)
-    const received: Buffer[] = []
-    let count = 0
-    const all = new Promise<void>((resolve) => {
-      near.onData = (buffer, start, end) => {
-        received.push(Buffer.from(buffer.subarray(start, end)))
-        count += end - start
-        if (count >= total) resolve()
+  // Short and long ones take different ways to the kernel.
+  test.each([50_000, 5_000])(
+    'keeps what the kernel does not take of writes of %i bytes, in order and unchanged, and tells when it is gone',
+    async (length) => {
+      const { near, far } = await pair()
+      near.connection.pause()
+      const total = 16 * 1024 * 1024
+      let kept: Buffer = Buffer.alloc(0)
+      for (let sent = 0; sent < total; ) {
+        const chunk = numbered(sent, length)
+        sent += chunk.length
+        // Who gets true may reuse the memory: it is spoilt at once.
+        if (far.connection.write(chunk)) chunk.fill(0xff)
+        else kept = chunk
       }
-    })
-    near.connection.resume()
-    await all
-    expect(Buffer.concat(received).equals(numbered(0, count))).toBe(true)
-    near.connection.write(Buffer.from('done'))
-    await far.bytes(4)
-    expect(far.connection.pendingBytes).toBe(0)
-    expect(far.drains).toBeGreaterThan(0)
-  })
+      expect(kept).not.toHaveLength(0)
+      expect(far.connection.pendingBytes).toBeGreaterThan(1024 * 1024)
+      expect(far.drains).toBe(0)
+      expect(near.received).toHaveLength(0)
+      const received: Buffer[] = []
+      let count = 0
+      const all = new Promise<void>((resolve) => {
+        near.onData = (buffer, start, end) => {
+          received.push(Buffer.from(buffer.subarray(start, end)))
+          count += end - start
+          if (count >= total) resolve()
+        }
+      })
+      near.connection.resume()
+      await all
+      expect(Buffer.concat(received).equals(numbered(0, count))).toBe(true)
+      near.connection.write(Buffer.from('done'))
+      await far.bytes(4)
+      expect(far.connection.pendingBytes).toBe(0)
+      expect(far.drains).toBeGreaterThan(0)
+    },
+  )
 
   test('may be half closed: the other half still carries what is sent', async () => {
     const { near, far } = await pair()
@@ -156,6 +160,18 @@ describe('a connection', () => {
     expect(await far.closed).toBeNull()
     await near.ended
     expect(near.received.toString()).toBe('farewell')
+    expect(far.closes).toBe(1)
+  })
+
+  test('that its peer resets while nobody reads it is closed by a write, which does not throw', async () => {
+    const { socket, far } = await stranger()
+    far.connection.pause()
+    socket.resetAndDestroy()
+    while (far.closes === 0) {
+      far.connection.write(Buffer.from('is anybody there?'))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await far.closed
     expect(far.closes).toBe(1)
   })
 

@@ -124,6 +124,63 @@ describe('writing', () => {
     expect(second.writes.map(String)).toEqual(['2'])
   })
 
+  describe('of chunks that may be some of many', () => {
+    const chunk = (target: Wire, text: string): void => {
+      queue.joinTurn()
+      target.append(Buffer.from(text))
+      queue.leaveTurn()
+    }
+
+    test('comes when the event loop has found all of them', () => {
+      const other = new FakeNetwork(queue).open()
+      const second = new Wire(other, queue, new Owner())
+      chunk(wire, 'one ')
+      chunk(second, 'two')
+      chunk(wire, 'three')
+      expect([connection.writes, other.writes]).toEqual([[], []])
+      vi.runAllTicks()
+      expect([connection.writes, other.writes]).toEqual([[], []])
+      vi.advanceTimersToNextTimer()
+      expect(written()).toEqual(['one three'])
+      expect(other.writes.map(String)).toEqual(['two'])
+    })
+
+    test('comes at once for those behind one that nobody joined, until one waits again', () => {
+      chunk(wire, 'alone')
+      vi.advanceTimersToNextTimer()
+      for (let count = 1; count <= 32; count += 1) {
+        chunk(wire, `at once ${count}`)
+        expect(written()).toHaveLength(1 + count)
+      }
+      chunk(wire, 'waits ')
+      chunk(wire, 'with another')
+      expect(written()).toHaveLength(33)
+      vi.advanceTimersToNextTimer()
+      expect(written().at(-1)).toBe('waits with another')
+      chunk(wire, 'waits too')
+      expect(written()).toHaveLength(34)
+    })
+
+    test('does not wait any longer once 64 wires have something to write', () => {
+      const connections = Array.from({ length: 65 }, () => new FakeNetwork(queue).open())
+      for (const each of connections) chunk(new Wire(each, queue, new Owner()), 'x')
+      expect(connections.map((each) => each.writes.length)).toEqual([...Array(64).fill(1), 0])
+      vi.advanceTimersToNextTimer()
+      expect(connections.every((each) => each.writes.length === 1)).toBe(true)
+    })
+  })
+
+  test('32 KiB do not wait for the end of the turn', () => {
+    turn(() => {
+      wire.append(Buffer.alloc(32 * 1024 - 1, 'x'))
+      expect(connection.writes).toEqual([])
+      wire.append(Buffer.from('y'))
+      expect(connection.writes.map((bytes) => bytes.length)).toEqual([32 * 1024])
+      wire.append(Buffer.from('z'))
+    })
+    expect(connection.writes.map((bytes) => bytes.length)).toEqual([32 * 1024, 1])
+  })
+
   test('a wire that another’s flush makes dirty is flushed in the same turn', () => {
     const second = new FakeNetwork(queue).open()
     const other = new Wire(second, queue, new Owner())
@@ -305,9 +362,9 @@ test('a connection that is lost in the turn in which it was written to gives its
   expect(owner.events).toEqual(['gone without an error'])
 })
 
-test('no more than sixteen spare buffers are kept', () => {
-  const buffers = Array.from({ length: 20 }, () => queue.takeScratch())
+test('no more than 64 spare buffers are kept', () => {
+  const buffers = Array.from({ length: 70 }, () => queue.takeScratch())
   for (const buffer of buffers) queue.giveScratch(buffer)
-  const again = Array.from({ length: 20 }, () => queue.takeScratch())
-  expect(again.filter((buffer) => buffers.includes(buffer))).toHaveLength(16)
+  const again = Array.from({ length: 70 }, () => queue.takeScratch())
+  expect(again.filter((buffer) => buffers.includes(buffer))).toHaveLength(64)
 })
