@@ -318,7 +318,16 @@ export function conversation(
       hurry,
     })
     .map(withResetsApart)
-    .map((one) => ({ ...one, turns: withoutAmbiguousSyncs(withoutMixtures(one.turns)) }))
+    .map(unambiguous)
+}
+
+function unambiguous(conversation: Conversation): Conversation {
+  return { ...conversation, turns: withoutAmbiguousSyncs(withoutMixtures(conversation.turns)) }
+}
+
+/** True where every message has one meaning: what is left out of a conversation may take that away. */
+export function isUnambiguous(conversation: Conversation): boolean {
+  return written(unambiguous(conversation)).join('\n') === written(conversation).join('\n')
 }
 
 /** The lines of a report: one per message, segments apart. */

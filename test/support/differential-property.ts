@@ -48,19 +48,22 @@ export async function checkFor<Value>(usualRuns: number, fuzzed: Fuzzed<Value>):
   })
   // The time limit does not wait for the run that it interrupts, which would get in the way of the next property.
   await running.catch(() => false)
+  const repeat = `repeat with POOLER_FUZZ_SEED=${details.seed} POOLER_FUZZ_RUNS=${details.numRuns}`
   const [failure] = failures
   if (failure === undefined) {
     if (details.failed) {
       const [value] = details.counterexample ?? []
       const lines = value === undefined ? [] : fuzzed.written(value)
-      throw new Error(['the property itself failed', ...lines].join('\n'), { cause: details.errorInstance })
+      throw new Error([`the property itself failed; ${repeat}`, ...lines].join('\n'), {
+        cause: details.errorInstance,
+      })
     }
     return details.numRuns
   }
   const { value, found } = await smallest(fuzzed, failure)
   throw new Error(
     [
-      `failed in run ${details.numRuns}; repeat with POOLER_FUZZ_SEED=${details.seed} POOLER_FUZZ_RUNS=${details.numRuns}`,
+      `failed in run ${details.numRuns}; ${repeat}`,
       ...fuzzed.written(value),
       ...found,
       // What is left out may make another failure of it.

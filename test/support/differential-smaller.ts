@@ -1,4 +1,4 @@
-import type { Conversation, Segment, Turn } from './differential-conversation.ts'
+import { type Conversation, isUnambiguous, type Segment, type Turn } from './differential-conversation.ts'
 import type { Play } from './differential-scene.ts'
 
 /**
@@ -31,6 +31,10 @@ export function* smallerPlays(play: Play): Generator<Play> {
 }
 
 export function* smallerConversations(conversation: Conversation): Generator<Conversation> {
+  for (const smaller of withLess(conversation)) if (isUnambiguous(smaller)) yield smaller
+}
+
+function* withLess(conversation: Conversation): Generator<Conversation> {
   const { turns, startup, hurry } = conversation
   for (const fewer of without(turns)) if (fewer.length > 0) yield { ...conversation, turns: fewer }
   for (const one of eachReplaced(turns, smallerTurns)) yield { ...conversation, turns: one }
