@@ -14,8 +14,8 @@ export class BatchRecorder {
   complete = false
   /** Something of the reply has gone to the client: it is too late to repeat the batch. */
   replied = false
-  /** ParseComplete of an unnamed statement has gone to the client, and nothing else: a repeated batch leaves it out. */
-  parseAnswered = false
+  /** So many ParseComplete of unnamed statements have gone to the client, and nothing else: a repeated batch leaves them out. */
+  parsesAnswered = 0
   /** An unnamed statement is carried out by a prepared one (prepare_unnamed), whose plan may be outdated. */
   atRisk = false
   /** The client will be told the columns anew, so they may differ from what it knows. */
@@ -32,7 +32,7 @@ export class BatchRecorder {
     this.#length = 0
     this.complete = false
     this.replied = false
-    this.parseAnswered = false
+    this.parsesAnswered = 0
     this.atRisk = false
     this.describes = false
     this.columnsKnown = false

@@ -8,7 +8,7 @@ import type { Session } from './session.ts'
  * not have, or had for tables that have changed, is prepared anew on the way.
  */
 export function repeatBatch(session: Session): void {
-  session.parseAnswered = session.recorder.parseAnswered
+  session.parsesAnswered = session.recorder.parsesAnswered
   const batch = session.recorder.take()
   const { events, source } = session
   const framer = new Framer(
@@ -29,7 +29,7 @@ export function repeatBatch(session: Session): void {
     events.onClientError(error)
   } finally {
     session.source = source
-    session.parseAnswered = false
+    session.parsesAnswered = 0
     session.recorder.stop()
   }
 }

@@ -84,8 +84,8 @@ export class Session {
   unnamedDescribed = false
   /** The last batch with an Execute. */
   executedBatch = 0
-  /** In a batch that is repeated: the client has the ParseComplete of its unnamed statement already. */
-  parseAnswered = false
+  /** In a batch that is repeated: so many ParseComplete of unnamed statements the client has already. */
+  parsesAnswered = 0
   /** Something in the open transaction has changed the schema, or may have. */
   schemaChanged = false
   readonly recorder = new BatchRecorder()

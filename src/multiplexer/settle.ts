@@ -84,7 +84,7 @@ export function emitSynthesised(session: Session, server: ServerConnection): voi
     const entry = tracker.shift()
     settle(session, server, entry)
     session.client.send(entry.reply === Reply.Parse ? PARSE_COMPLETE : CLOSE_COMPLETE)
-    if (entry.changesUnnamed) session.recorder.parseAnswered = true
+    if (entry.changesUnnamed) session.recorder.parsesAnswered += 1
     else session.recorder.replied = true
   }
 }

@@ -70,8 +70,8 @@ export function parseUnnamed(
   )
     session.schemaChanged = true
   // In a batch that is repeated the client may have the answer already.
-  const action = session.parseAnswered ? ReplyAction.Skip : ReplyAction.Forward
-  session.parseAnswered = false
+  const action = session.parsesAnswered > 0 ? ReplyAction.Skip : ReplyAction.Forward
+  if (session.parsesAnswered > 0) session.parsesAnswered -= 1
   changeUnnamed(session, server, server.tracker.push(Reply.Parse, action), unnamed)
   return Verdict.Forward
 }

@@ -149,6 +149,23 @@ describe('errors', () => {
   )
 
   story(
+    'of Bind come once behind several Parse, each of which is answered once',
+    async (stage) => {
+      const client = await stage.connect()
+      const other = await stage.connect()
+      const [first, second] = [f.parse('', 'SELECT 1'), f.parse('', 'SELECT $1')]
+      for (const parse of [first, first, second, second]) await other.roundTrip(parse, f.sync())
+      const wrong = [f.bind(), f.execute(), f.sync()]
+      // The second Sync waits for the batch before it, and so has what the pooler answers itself answered at once.
+      client.send(first, second, ...wrong, f.sync())
+      await client.receiveReplies(2)
+      client.send(first, second, first, second, ...wrong, f.sync())
+      await client.receiveReplies(2)
+    },
+    on,
+  )
+
+  story(
     'of Parse, plan and execution come at their places',
     async (stage) => {
       const client = await stage.connect()
