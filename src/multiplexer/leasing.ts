@@ -78,6 +78,7 @@ export function releaseServer(session: Session, server: ServerConnection): void 
 export function detachServer(session: Session, server: ServerConnection): void {
   const { client } = session
   session.server = null
+  session.promotedUsed = null
   session.skipToSync = false
   session.discards = 0
   session.cancelWanted = false

@@ -67,6 +67,8 @@ export function usePromoted(
   if (!ensureOnServer(server, statement)) return null
   const { recorder } = session
   recorder.atRisk = true
+  session.promotedUsed = statement
+  session.promotedBatch = server.tracker.batch
   const entry = server.tracker.push(reply, ReplyAction.Forward)
   entry.effect = Effect.Use
   entry.statement = statement
@@ -82,6 +84,10 @@ function promotedStatement(session: Session, server: ServerConnection, total: nu
   const { promoted } = unnamed
   // With the client's own on the server there is nothing to gain.
   if (promoted === null || server.unnamed === unnamed) return null
+  // Used in this batch before, it holds for the rest of it. A Parse in the middle would also let what comes behind it see
+  // what a suspended portal before it has changed.
+  if (session.promotedUsed === promoted.statement && session.promotedBatch === server.tracker.batch)
+    return promoted.statement
   if (!isRepeatable(session, server, total)) return null
   if (!session.context.registry.promoted.isUsable(promoted, session.requestSinceMs)) return null
   // Told the columns in an earlier batch, the client would not hear of others.

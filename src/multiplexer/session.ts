@@ -7,6 +7,7 @@ import type { ConnectionCounts } from '../net/connection-counts.ts'
 import type { ServerPool } from '../pool/server-pool.ts'
 import { type ClientStatement, ClientStatements } from '../prepared/client-statements.ts'
 import type { NameRewriter } from '../prepared/rewrite.ts'
+import type { Statement } from '../prepared/statement.ts'
 import type { StatementRegistry } from '../prepared/statement-registry.ts'
 import type { UnnamedStatement } from '../prepared/unnamed-statement.ts'
 import type { Framer } from '../protocol/framer.ts'
@@ -82,6 +83,9 @@ export class Session {
   unnamedBatch = 0
   /** The client has asked for the columns of its unnamed statement. */
   unnamedDescribed = false
+  /** The promoted statement that this lease has used last, and in which batch. */
+  promotedUsed: Statement | null = null
+  promotedBatch = 0
   /** The last batch with an Execute. */
   executedBatch = 0
   /** In a batch that is repeated: so many ParseComplete of unnamed statements the client has already. */

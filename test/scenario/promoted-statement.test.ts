@@ -89,12 +89,20 @@ test('in a transaction block the statement of the client itself is used', async 
   expect(server.take()).toEqual(RAW)
 })
 
-test('behind an Execute of the same batch, it is the statement of the client itself', async () => {
+test('bound again behind an Execute of the same batch, it is the same statement: a Parse would end the command before it', async () => {
   const { alice, server } = await setUp()
   alice.send(parse('', TEXT), bind(), execute(), bind(), execute(), sync())
+  expect(server.take()).toEqual(['B(pooler_1)', 'E', 'B(pooler_1)', 'E', 'S'])
+  server.send(ran('1'), ran('1'), readyForQuery())
+  expect(alice.letters()).toBe('12DC2DCZ')
+})
+
+test('parsed again behind an Execute of the same batch, it is the statement of the client itself', async () => {
+  const { alice, server } = await setUp()
+  alice.send(parse('', TEXT), bind(), execute(), parse('', TEXT), bind(), execute(), sync())
   expect(server.take()).toEqual(['B(pooler_1)', 'E', ...RAW])
   server.send(ran('1'), parseComplete(), ran('1'), readyForQuery())
-  expect(alice.letters()).toBe('12DC2DCZ')
+  expect(alice.letters()).toBe('12DC12DCZ')
 })
 
 test('a simple query destroys it', async () => {

@@ -256,6 +256,8 @@ function isAccepted(expected: string, received: string): boolean {
     (failed && (expected.startsWith('E ') || expected.startsWith('t '))) ||
     // A name in use is not told to be so if the statement had to be repeated where its text does not hold any more.
     (received.startsWith('E ') && expected.includes(' C:42P05 ')) ||
+    // Nor that it has too few values.
+    (/^E .* C:42/.test(received) && expected.includes('M:bind message supplies')) ||
     // The server that had the client's last unnamed statement but one is not there, and a Parse after it failed.
     (received.includes('M:unnamed prepared statement does not exist') && '2t'.includes(expected[0] ?? '')) ||
     // The message that breaks a COPY may be one that the pooler has put in front of the client's.

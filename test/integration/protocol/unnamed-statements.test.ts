@@ -138,6 +138,22 @@ describe('behind a table that comes to stand before the one it meant, the text m
   }
 })
 
+// A Parse in front of the second Bind would end the command that the first portal is still in.
+story(
+  'bound twice in a batch means the same to both, whatever a suspended portal has changed',
+  async (stage) => {
+    const client = await stage.connect()
+    await client.query('CREATE TABLE t AS SELECT generate_series(1, 2) AS a')
+    const parse = f.parse('', 'UPDATE t SET a = a + 10 RETURNING a')
+    for (let i = 0; i < 2; i++) await client.roundTrip(parse, f.sync())
+    await client.roundTrip(
+      ...[parse, f.bind(), f.execute('', 2)],
+      ...[f.bind('', { portal: 'second' }), f.execute('second'), f.sync()],
+    )
+  },
+  on,
+)
+
 describe('errors', () => {
   story(
     'of Bind name the statement as the client does',
