@@ -11,8 +11,9 @@ import type { Session } from './session.ts'
 /**
  * prepare_unnamed: unnamed statements whose text has been seen before, carried out by one that is prepared on
  * the server. Its plan may be outdated, which the client must not see: it is used only in a batch that can
- * still be repeated with the client's own Parse. Everywhere else (in a transaction block, behind an Execute,
- * behind another batch) the client's unnamed statement is what the server has, as without this.
+ * still be repeated with the client's own Parse, and from then on to the end of that batch. Everywhere else (in a
+ * transaction block, behind an Execute, behind another batch) the client's unnamed statement is what the server has, as
+ * without this.
  */
 
 /** True where messages of this client may be carried out by prepared statements at all. */
