@@ -157,6 +157,8 @@ export function endSession(session: Session): void {
 }
 
 function send(server: ServerConnection, query: Buffer): void {
+  // A simple query destroys the unnamed statement, whoever's it is.
+  server.unnamed = null
   server.send(query)
   server.tracker.push(Reply.Query, ReplyAction.Skip).effect = Effect.CleanUp
 }

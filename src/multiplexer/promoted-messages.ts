@@ -63,9 +63,10 @@ export function usePromoted(
   nameStart: number,
   end: number,
 ): Verdict | null {
-  const statement = promotedStatement(session, server, total)
+  const again = usedInThisBatch(session, server)
+  const statement = again ?? promotedStatement(session, server, total)
   if (statement === null || end - start !== total) return null
-  if (!ensureOnServer(server, statement)) return null
+  if (again === null && !ensureOnServer(server, statement)) return null
   const { recorder } = session
   recorder.atRisk = true
   session.promotedUsed = statement
@@ -79,16 +80,24 @@ export function usePromoted(
   return Verdict.Replace
 }
 
+/**
+ * The promoted statement, if this batch has used it and the server still has it: it holds to the end of the batch. A
+ * Parse in the middle would let what comes behind it see what a suspended portal before it has changed.
+ */
+function usedInThisBatch(session: Session, server: ServerConnection): Statement | null {
+  const { unnamed, promotedUsed } = session
+  if (promotedUsed === null || unnamed === null || unnamed.promoted?.statement !== promotedUsed) return null
+  if (session.promotedBatch !== server.tracker.batch || session.discards > 0 || server.unnamed === unnamed)
+    return null
+  return server.statements?.find(promotedUsed) === undefined ? null : promotedUsed
+}
+
 function promotedStatement(session: Session, server: ServerConnection, total: number): Statement | null {
   const { unnamed, recorder } = session
   if (unnamed === null || !promotes(session, server)) return null
   const { promoted } = unnamed
   // With the client's own on the server there is nothing to gain.
   if (promoted === null || server.unnamed === unnamed) return null
-  // Used in this batch before, it holds for the rest of it. A Parse in the middle would also let what comes behind it see
-  // what a suspended portal before it has changed.
-  if (session.promotedUsed === promoted.statement && session.promotedBatch === server.tracker.batch)
-    return promoted.statement
   if (!isRepeatable(session, server, total)) return null
   if (!session.context.registry.promoted.isUsable(promoted, session.requestSinceMs)) return null
   // Told the columns in an earlier batch, the client would not hear of others.

@@ -50,7 +50,8 @@ export function errorResponse(
   if (effect === Effect.Use && statement !== null) noteOutdated(session, server, statement, fields)
   const syncSent = tracker.discardToSync((entry) => undo(session, server, entry))
   // A Parse that fails destroys the unnamed statement all the same.
-  if (head.changesUnnamed && !isInjected) changeBack(session, server, head, null, false)
+  if (head.changesUnnamed && (!isInjected || effect === Effect.ParseAgain))
+    changeBack(session, server, head, null, false)
   if (!syncSent) {
     // Whatever was sent behind the failed message, a Query too, is skipped: the batch is still open.
     tracker.batchOpen = true
@@ -163,15 +164,15 @@ function canRepeatPromoted(session: Session, server: ServerConnection, fields: E
   const { recorder, phase } = session
   const { tracker } = server
   if (!recorder.guards || phase !== SessionPhase.Active || tracker.length === 0) return false
-  const entry = tracker.nextIsSynthesised && tracker.length > 1 ? tracker.at(1) : tracker.at(0)
-  if (entry.effect !== Effect.Use || entry.name !== null) return false
+  const entry = tracker.firstOfServer
+  if (entry === null || entry.effect !== Effect.Use || entry.name !== null) return false
   return !NOT_OF_THE_STATEMENT.test(fields.sqlState ?? 'XX')
 }
 
 /** The client may still be sending the batch: what it has sent is repeated, and it goes on from there. */
 function repeatPromoted(session: Session, server: ServerConnection, fields: ErrorFields): Verdict {
   const { tracker } = server
-  const { statement } = tracker.nextIsSynthesised ? tracker.at(1) : tracker.at(0)
+  const statement = tracker.firstOfServer?.statement ?? null
   if (statement !== null) noteOutdated(session, server, statement, fields)
   session.context.registry.promoted.repeats += 1
   if (!tracker.discardToSync((entry) => undo(session, server, entry))) {

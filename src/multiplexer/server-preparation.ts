@@ -24,7 +24,8 @@ export function hold(session: Session, server: ServerConnection): Verdict {
     return Verdict.Forward
   }
   session.heldForReply = true
-  emitSynthesised(session, server)
+  // In front of a reply of the server's they wait for that: an error there may belong to them.
+  if (tracker.firstOfServer === null) emitSynthesised(session, server)
   // Inside a batch PostgreSQL keeps its replies back until it is asked for them; a Sync in front of a COPY's end ends none.
   if (tracker.batchOpen || tracker.copyEndSent) server.send(FLUSH)
   return Verdict.Hold

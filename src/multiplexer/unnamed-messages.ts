@@ -2,7 +2,7 @@ import { UnnamedStatement } from '../prepared/unnamed-statement.ts'
 import { encodeCloseStatement, endOfName } from '../protocol/extended-query.ts'
 import { Verdict } from '../protocol/framer.ts'
 import { HEADER_BYTES } from '../protocol/message-type.ts'
-import { Reply, ReplyAction } from '../server/request-tracker.ts'
+import { Effect, Reply, ReplyAction } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import { changeUnnamed } from './change-unnamed.ts'
 import { parseOfDecoy, sendDecoy } from './deallocate-decoy.ts'
@@ -70,9 +70,13 @@ export function parseUnnamed(
   )
     session.schemaChanged = true
   // In a batch that is repeated the client may have the answer already.
-  const action = session.parsesAnswered > 0 ? ReplyAction.Skip : ReplyAction.Forward
-  if (session.parsesAnswered > 0) session.parsesAnswered -= 1
-  changeUnnamed(session, server, server.tracker.push(Reply.Parse, action), unnamed)
+  const answered = session.parsesAnswered > 0
+  const entry = server.tracker.push(Reply.Parse, answered ? ReplyAction.Skip : ReplyAction.Forward)
+  if (answered) {
+    session.parsesAnswered -= 1
+    entry.effect = Effect.ParseAgain
+  }
+  changeUnnamed(session, server, entry, unnamed)
   return Verdict.Forward
 }
 

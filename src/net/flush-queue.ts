@@ -85,6 +85,11 @@ export class FlushQueue {
     if (this.#joined < 0) this.endTurn()
   }
 
+  /** In front of the news that a peer has gone: what it said before is not to go with it. */
+  flushNow(): void {
+    this.#flush()
+  }
+
   /** Registers a wire that has just collected its first bytes of this turn. */
   add(wire: Flushable): void {
     this.#dirty[this.#dirtyCount] = wire

@@ -200,7 +200,10 @@ class NodeConnection implements Connection {
     socket.on('error', (error) => {
       this.#error ??= error
     })
-    socket.on('close', () => tell((handler) => handler.onClose(this.#closeError())))
+    socket.on('close', () => {
+      this.#queue.flushNow()
+      tell((handler) => handler.onClose(this.#closeError()))
+    })
   }
 
   /** What is asked of accepted sockets; the other ones are opened so. */
@@ -267,15 +270,9 @@ class NodeConnection implements Connection {
     const socket = this.#socket
     let rest = bytes
     if (this.#directDescriptor >= 0 && bytes.length <= MAX_DIRECT_BYTES && socket.writableLength === 0) {
-      try {
-        const taken = writeDirectly(this.#directDescriptor, bytes)
-        if (taken === bytes.length) return true
-        rest = bytes.subarray(taken)
-      } catch (error) {
-        // As the stream does when a write of its own fails.
-        socket.destroy(error as Error)
-        return true
-      }
+      const taken = writeDirectly(this.#directDescriptor, bytes)
+      if (taken === bytes.length) return true
+      rest = bytes.subarray(taken)
     }
     socket.write(rest)
     return socket.writableLength === 0
@@ -298,6 +295,7 @@ class NodeConnection implements Connection {
   }
 
   #onEnd(tell: (event: (handler: SocketHandler) => void) => void): void {
+    this.#queue.flushNow()
     // Half a handshake has no other half to wait for.
     if (this.#encryption === Encryption.Handshake) this.#socket.destroy()
     else tell((handler) => handler.onEnd())

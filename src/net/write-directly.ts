@@ -12,12 +12,11 @@ export function descriptorOf(socket: Socket): number {
   return (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd ?? -1
 }
 
-/** Sends bytes; returns how many the kernel has taken, 0 if it has no room. Throws the system's error. */
+/** Sends bytes; returns how many the kernel has taken. 0 if it has no room or there is an error, which the stream will meet. */
 export function writeDirectly(descriptor: number, bytes: Buffer): number {
   try {
     return writeSync(descriptor, bytes)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return 0
-    throw error
+  } catch {
+    return 0
   }
 }

@@ -75,6 +75,8 @@ export const Effect = {
   SetDefault: 10,
   /** RESET of the parameter `resets`. */
   Reset: 15,
+  /** An unnamed Parse of a repeated batch, whose ParseComplete the client has. */
+  ParseAgain: 16,
   /** Sync of a batch that will be repeated. */
   Repeat: 11,
   /** ROLLBACK or server_reset_query on behalf of a client that has left. */
@@ -141,6 +143,15 @@ export class RequestTracker {
 
   get nextIsSynthesised(): boolean {
     return this.#length > 0 && (this.#ring[this.#head] as OwedReply).action === ReplyAction.Synthesise
+  }
+
+  /** The oldest reply that the server is to give; null where the pooler gives all that are owed. */
+  get firstOfServer(): OwedReply | null {
+    for (let i = 0; i < this.#length; i++) {
+      const entry = this.at(i)
+      if (entry.action !== ReplyAction.Synthesise) return entry
+    }
+    return null
   }
 
   /** The entry at `index`, counted from the oldest. */

@@ -154,7 +154,77 @@ story(
   on,
 )
 
+// Another client has the statement parsed anew elsewhere in between.
+story(
+  'bound twice in a batch is the same to both, although a table was created meanwhile',
+  async (stage) => {
+    const client = await stage.connect()
+    const other = await stage.connect()
+    await client.query('CREATE TABLE t AS SELECT generate_series(1, 2) AS a')
+    const parse = f.parse('', 'UPDATE t SET a = a + 10 RETURNING a')
+    for (let i = 0; i < 2; i++) await client.roundTrip(parse, f.sync())
+    client.send(parse, f.bind(), f.execute('', 2), f.flush())
+    await client.receiveUntil('s')
+    await other.query('CREATE TABLE u (a int)')
+    await other.roundTrip(parse, f.sync())
+    await client.roundTrip(f.bind('', { portal: 'second' }), f.execute('second'), f.sync())
+  },
+  { ...on, poolSize: 2 },
+)
+
+// DEALLOCATE ALL takes away names, of which the client has used none.
+for (const flushed of [true, false])
+  story(
+    `bound again behind a DEALLOCATE ALL of its batch is still there${flushed ? ', also when that was answered' : ''}`,
+    async (stage) => {
+      const client = await stage.connect()
+      await client.roundTrip(f.parse('all', 'DEALLOCATE ALL'), f.sync())
+      const parse = f.parse('', 'SELECT 42')
+      for (let i = 0; i < 3; i++) await client.roundTrip(parse, f.bind(), f.execute(), f.sync())
+      client.send(parse, f.bind(), f.execute(), f.run('all'))
+      if (flushed) {
+        client.send(f.flush())
+        for (let i = 0; i < 2; i++) await client.receiveUntil('C')
+      }
+      await client.roundTrip(f.bind(), f.execute(), f.sync())
+    },
+    on,
+  )
+
+// The ROLLBACK that the pooler sends behind the one who left destroys it.
+story('outlives a client that left the server in a transaction', async (stage) => {
+  const other = await stage.connect()
+  const client = await stage.connect()
+  await other.roundTrip(f.parse('begin', 'BEGIN'), f.sync())
+  await client.roundTrip(f.parse('', "SELECT 'mine'"), f.sync())
+  await other.roundTrip(f.run('begin'), f.sync())
+  other.destroy()
+  await client.roundTrip(f.bind(), f.execute(), f.sync())
+})
+
 describe('errors', () => {
+  // The table is dropped past the pooler, which repeats the batch.
+  for (const flushed of [true, false])
+    pooled(
+      `of a Parse that is repeated leave no unnamed statement${flushed ? ', also when it was answered before' : ', and come in its place'}`,
+      async (stage) => {
+        const client = await stage.connect()
+        const other = await stage.connect()
+        await stage.sql('CREATE TABLE t AS SELECT 1 AS a')
+        const [first, second] = [f.parse('', "SELECT 'first'"), f.parse('', 'SELECT * FROM t')]
+        for (const parse of [first, first, second, second]) await other.roundTrip(parse, f.sync())
+        await stage.sql('DROP TABLE t')
+        client.send(first, second, ...(flushed ? [f.flush()] : []))
+        if (flushed) for (let i = 0; i < 2; i++) await client.receiveUntil('1')
+        client.send(f.bind(), f.execute(), f.sync(), f.sync())
+        expect(letters(await client.receiveReplies(2))).toBe(flushed ? 'EZZ' : '1EZZ')
+        await other.query('SELECT 1')
+        client.send(f.bind(), f.execute(), f.sync())
+        expect(letters(await client.receiveUntil('Z'))).toBe('EZ')
+      },
+      on,
+    )
+
   story(
     'of Bind name the statement as the client does',
     async (stage) => {
@@ -172,11 +242,12 @@ describe('errors', () => {
       const [first, second] = [f.parse('', 'SELECT 1'), f.parse('', 'SELECT $1')]
       for (const parse of [first, first, second, second]) await other.roundTrip(parse, f.sync())
       const wrong = [f.bind(), f.execute(), f.sync()]
-      // The second Sync waits for the batch before it, and so has what the pooler answers itself answered at once.
+      // The second Sync waits for the batch before it.
       client.send(first, second, ...wrong, f.sync())
       await client.receiveReplies(2)
-      client.send(first, second, first, second, ...wrong, f.sync())
-      await client.receiveReplies(2)
+      client.send(first, second, first, second, f.flush())
+      for (let i = 0; i < 4; i++) await client.receiveUntil('1')
+      await client.roundTrip(...wrong)
     },
     on,
   )
