@@ -2,7 +2,7 @@
 const SCRATCH_BYTES = 96 * 1024
 /**
  * So many wires with bytes to write are written at once, and so many scratch buffers are kept: what a turn of any
- * length may hold. At 16 most of what a long turn saves is lost.
+ * length may hold. 16 saved less.
  */
 const MAX_DIRTY = 64
 /** After a chunk that nobody joined, so many are written at once. */
@@ -56,7 +56,7 @@ export class FlushQueue {
   }
 
   endTurn(): void {
-    this.#flush()
+    this.flush()
     this.#inTurn = false
   }
 
@@ -69,7 +69,7 @@ export class FlushQueue {
   joinTurn(): void {
     if (this.#joined >= 0) {
       this.#joined += 1
-      if (this.#dirtyCount >= MAX_DIRTY) this.#flush()
+      if (this.#dirtyCount >= MAX_DIRTY) this.flush()
       return
     }
     this.#inTurn = true
@@ -85,11 +85,6 @@ export class FlushQueue {
     if (this.#joined < 0) this.endTurn()
   }
 
-  /** In front of the news that a peer has gone: what it said before is not to go with it. */
-  flushNow(): void {
-    this.#flush()
-  }
-
   /** Registers a wire that has just collected its first bytes of this turn. */
   add(wire: Flushable): void {
     this.#dirty[this.#dirtyCount] = wire
@@ -98,7 +93,7 @@ export class FlushQueue {
     this.#scheduled = true
     queueMicrotask(() => {
       this.#scheduled = false
-      this.#flush()
+      this.flush()
     })
   }
 
@@ -111,7 +106,8 @@ export class FlushQueue {
     if (this.#spare.length < MAX_DIRTY) this.#spare.push(scratch)
   }
 
-  #flush(): void {
+  /** Writes everything now. For a transport in front of the news that a peer has gone: what it said is not to go with it. */
+  flush(): void {
     // A flush can make other wires dirty (a congested peer is told), so the count is read anew each time.
     for (let i = 0; i < this.#dirtyCount; i++) (this.#dirty[i] as Flushable).flush()
     this.#dirtyCount = 0

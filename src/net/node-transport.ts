@@ -201,7 +201,7 @@ class NodeConnection implements Connection {
       this.#error ??= error
     })
     socket.on('close', () => {
-      this.#queue.flushNow()
+      this.#queue.flush()
       tell((handler) => handler.onClose(this.#closeError()))
     })
   }
@@ -295,7 +295,7 @@ class NodeConnection implements Connection {
   }
 
   #onEnd(tell: (event: (handler: SocketHandler) => void) => void): void {
-    this.#queue.flushNow()
+    this.#queue.flush()
     // Half a handshake has no other half to wait for.
     if (this.#encryption === Encryption.Handshake) this.#socket.destroy()
     else tell((handler) => handler.onEnd())
