@@ -40,9 +40,10 @@ export class ActiveServers {
     this.#servers.delete(server)
   }
 
-  /** A client has given a server back. */
-  release(server: ServerConnection): void {
-    if (this.#servers.delete(server)) this.auto?.leaseEnded(this.#shared)
+  /** A client has given a server back; true if more may be leased than before. */
+  release(server: ServerConnection): boolean {
+    if (!this.#servers.delete(server) || this.auto === null) return false
+    return this.auto.leaseEnded(this.#shared)
   }
 
   /** Called by the janitor. `works`: there are servers, and they may be leased; `waiting`: somebody waits for one. */

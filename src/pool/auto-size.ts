@@ -1,13 +1,18 @@
 import { PairedTrial } from './paired-trial.ts'
+import { RateWindow } from './rate-window.ts'
 
-/** A shorter window, or one with fewer transactions, says nothing about their rate; it is prolonged, but not beyond. */
-const MIN_WINDOW_MS = 250
-const MIN_FINISHED = 30
-const MAX_WINDOW_MS = 2000
-/** A window counts if at most this share of the servers that came back found nobody waiting. */
+/** How long one limit has its turn, if transactions are short enough. The shorter, the less changes in between. */
+const TURN_MS = 40
+/** Turns are added up until they have taken so long together: that is one pair of rates. */
+const MIN_PERIOD_MS = 500
+/** Nobody waits, and a turn has begun so long ago: that is no load to measure. */
+const IDLE_MS = 250
+/** A turn that takes longer has too few transactions to say anything about their rate. */
+const MAX_TURN_MS = 2000
+/** A period counts if at most this share of the servers that came back found nobody waiting. */
 const MAX_SLACK = 0.5
-/** A trial ends after so many windows in a row that do not count. */
-const MAX_VOID_WINDOWS = 6
+/** A trial ends after so many periods in a row that do not count. */
+const MAX_VOID_PERIODS = 6
 /** Nobody was served for so long, although somebody waits: transactions may be waiting for each other. */
 const STALL_MS = 600
 /** How long nothing is tried after every candidate was no better; doubled each time. */
@@ -21,7 +26,7 @@ const NOTHING_KNOWN = 'nothing measured yet'
  * finishes fewer transactions per second when more of them compete for its processors, locks and caches than these
  * can serve; how many that are depends on the machine and on the transactions, so it is tried out:
  *
- *   level 20 | 20 10 10 20 20 10 ... -> 10 is better: level 10 | 10 5 5 10 ... -> rest -> next trial
+ *   level 20 | 20 5 5 20 20 5 ... -> 5 is better: level 5 | 5 1 1 5 ... -> rest -> next trial
  *
  * Only while clients wait, for else the limit does not matter. In doubt it allows more, up to the limit of the pool:
  * when nobody is served any more, and where transactions are too long or too few to be measured. Owned by
@@ -35,27 +40,22 @@ export class AutoSize {
   #candidate = 0
   /** What was no better than the level, or the level before. */
   readonly #tried = new Set<number>()
-  /** Windows of the trial that counted; even: the next is the first of its pair. */
-  #windows = 0
-  #voidWindows = 0
-  #firstRate = 0
+  readonly #window = new RateWindow()
+  /** The limit of the turn before this; 0 = none, there was a pause. */
+  #before = 0
+  /** Turns of this period that are over. */
+  #turns = 0
+  readonly #ofLevel = new Tally()
+  readonly #ofCandidate = new Tally()
+  #slack = 0
+  #most = 0
+  #voidPeriods = 0
+  /** Leases per millisecond in the last turn; 0 = not known. */
+  #rate = 0
   #restMs = MIN_REST_MS
   #restUntilMs = 0
-  /** The limit of the window before this. */
-  #before: number
-  /**
-   * Leases that end before the window begins. Those from before another limit are in step with each other: they would
-   * all end in it, or none.
-   */
-  #toSkip = 0
-  /** More than the limit were leased, or some have to be skipped: the window begins when they are through. */
-  #settling = false
-  #sinceMs: number
-  #finished = 0
-  #slack = 0
-  /** The most servers that were leased at once in the window. */
-  #most = 0
-  /** What had finished at the last tick, and when anything had. */
+  /** Leases that have ended, how many had at the last tick, and when any had. */
+  #ended = 0
   #seen = 0
   #servedAtMs: number
   #note = NOTHING_KNOWN
@@ -65,10 +65,9 @@ export class AutoSize {
   constructor(max: number, now = () => performance.now()) {
     this.#max = max
     this.#level = max
-    this.#before = max
     this.#now = now
-    this.#sinceMs = now()
-    this.#servedAtMs = this.#sinceMs
+    this.#servedAtMs = now()
+    this.#beginTurn(this.#servedAtMs, 0)
   }
 
   /** How many may be leased at once at this moment. */
@@ -97,97 +96,96 @@ export class AutoSize {
     this.#max = max
     this.#moveTo(level, 0)
     this.#tried.clear()
+    this.#beginTurn(this.#now(), Number.POSITIVE_INFINITY)
   }
 
-  /** A lease is over; `active` are still going on. */
-  leaseEnded(active: number): void {
-    if (this.#settling) {
-      this.#toSkip -= 1
-      if (this.#toSkip <= 0 && this.#fits(active)) this.#beginCounting(active)
-    } else {
-      this.#finished += 1
-      if (active >= this.#most) this.#most = active + 1
-    }
+  /** A lease is over, `active` are still going on; true if more may be leased from now on. */
+  leaseEnded(active: number): boolean {
+    this.#ended += 1
+    if (!this.#window.leaseEnded(active, this.#now)) return false
+    const { limit } = this
+    const nowMs = this.#now()
+    this.#turnEnded(nowMs)
+    this.#beginTurn(nowMs, active)
+    return this.limit > limit
   }
 
   /** A server came back and nobody waited for it. */
   noteSlack(): void {
-    this.#slack += 1
+    this.#window.slack += 1
   }
 
   /** Nothing can be measured at the moment: the pool is paused, or has no connection. */
   skip(): void {
-    this.#beginWindow(0)
+    this.#servedAtMs = this.#now()
+    this.#before = 0
+    this.#beginPeriod()
+    this.#beginTurn(this.#servedAtMs, 0)
   }
 
   /** Called by the janitor. `waiting`: somebody waits for a server; `active` are leased. */
   tick(waiting: boolean, active: number): void {
     const nowMs = this.#now()
-    if (this.#progress !== this.#seen || !waiting) this.#servedAtMs = nowMs
-    this.#seen = this.#progress
-    const elapsedMs = nowMs - this.#sinceMs
-    const isEnough = !this.#settling && this.#finished >= MIN_FINISHED && elapsedMs >= MIN_WINDOW_MS
+    if (this.#ended !== this.#seen || !waiting) this.#servedAtMs = nowMs
+    this.#seen = this.#ended
+    const elapsedMs = nowMs - this.#window.beganMs
     if (nowMs - this.#servedAtMs >= STALL_MS) this.#relent(nowMs, 'nobody was served')
-    else if (isEnough && this.#slack <= this.#finished * MAX_SLACK)
-      this.#measured(this.#finished / elapsedMs, nowMs)
-    else if (isEnough || !waiting) this.#voidWindow()
-    else if (elapsedMs >= MAX_WINDOW_MS) this.#relent(nowMs, 'too few transactions to be measured')
+    else if (!waiting && elapsedMs >= IDLE_MS) {
+      this.#before = 0
+      this.#voidPeriod()
+    } else if (elapsedMs >= MAX_TURN_MS) this.#relent(nowMs, 'too few transactions to be measured')
     else return
-    this.#beginWindow(active)
+    this.#beginTurn(nowMs, active)
   }
 
-  /** Changes with every lease that ends. */
-  get #progress(): number {
-    return this.#finished - this.#toSkip
-  }
-
-  /** The order base, candidate, candidate, base, ... needs fewest changes, and a trend does not favour one side. */
+  /** The order level, candidate, candidate, level needs fewest changes, and a trend does not favour one side. */
   get #triesCandidate(): boolean {
-    return ((this.#windows + 1) & 2) !== 0
+    return ((this.#turns + 1) & 2) !== 0
   }
 
-  /** At the limit of the pool there may be more, from its reserve. */
-  #fits(active: number): boolean {
-    return active <= this.limit || this.limit === this.#max
-  }
-
-  #beginWindow(active: number): void {
+  #beginTurn(nowMs: number, active: number): void {
     const { limit } = this
-    this.#toSkip = limit === this.#before ? 0 : Math.max(limit, this.#before)
+    const toSkip = limit === this.#before ? 0 : Math.max(limit, this.#before)
+    // At the limit of the pool there may be more, from its reserve.
+    const room = limit === this.#max ? Number.POSITIVE_INFINITY : limit
     this.#before = limit
-    this.#beginCounting(active)
-    this.#settling = this.#toSkip > 0 || !this.#fits(active)
+    this.#window.begin(nowMs, active, toSkip, room, limit, this.#rate * TURN_MS)
   }
 
-  #beginCounting(active: number): void {
-    this.#settling = false
-    this.#sinceMs = this.#now()
-    this.#servedAtMs = this.#sinceMs
-    this.#finished = 0
-    this.#most = active
+  #turnEnded(nowMs: number): void {
+    const { finished, beganMs, slack, most } = this.#window
+    const tally = this.#trial !== null && this.#triesCandidate ? this.#ofCandidate : this.#ofLevel
+    tally.add(finished, nowMs - beganMs)
+    this.#rate = finished / Math.max(1, nowMs - beganMs)
+    this.#slack += slack
+    this.#most = Math.max(this.#most, most)
+    this.#turns += 1
+    const isBalanced = this.#trial === null || this.#turns % 4 === 0
+    if (!isBalanced || this.#ofLevel.ms + this.#ofCandidate.ms < MIN_PERIOD_MS) return
+    if (this.#slack > (this.#ofLevel.finished + this.#ofCandidate.finished) * MAX_SLACK) this.#voidPeriod()
+    else this.#measured(nowMs)
+  }
+
+  #beginPeriod(): void {
+    this.#turns = 0
+    this.#ofLevel.clear()
+    this.#ofCandidate.clear()
     this.#slack = 0
-    this.#seen = this.#progress
+    this.#most = 0
   }
 
-  #measured(rate: number, nowMs: number): void {
-    this.#voidWindows = 0
+  #measured(nowMs: number): void {
+    this.#voidPeriods = 0
     if (this.#trial === null) {
       if (nowMs >= this.#restUntilMs) this.#beginTrial(nowMs)
-      return
+    } else {
+      const verdict = this.#trial.add(this.#ofLevel.rate, this.#ofCandidate.rate)
+      if (verdict === 'better') {
+        this.#note = `${Math.round((this.#trial.ratio - 1) * 100)} % more than with ${this.#level}`
+        this.#moveTo(this.#candidate, 0)
+      } else if (verdict === 'no better') this.#reject()
     }
-    const wasCandidate = this.#triesCandidate
-    this.#windows += 1
-    if (this.#windows % 2 === 1) {
-      this.#firstRate = rate
-      return
-    }
-    const verdict = wasCandidate
-      ? this.#trial.add(this.#firstRate, rate)
-      : this.#trial.add(rate, this.#firstRate)
-    if (verdict === 'better') {
-      this.#note = `${Math.round((this.#trial.ratio - 1) * 100)} % more than with ${this.#level}`
-      this.#moveTo(this.#candidate, 0)
-    } else if (verdict === 'no better') this.#reject()
+    this.#beginPeriod()
   }
 
   /** The next candidate; behind the last one a rest. */
@@ -202,16 +200,22 @@ export class AutoSize {
     }
     this.#candidate = candidate
     this.#trial = new PairedTrial()
-    this.#windows = 0
   }
 
-  /** Half, twice, a quarter less, a third more. Where other limits allow fewer than the level, only less makes a difference. */
+  /**
+   * A quarter, half, twice, a quarter less, a third more: large steps first, whose difference is seen soonest. Where other
+   * limits allow fewer than the level, only less makes a difference.
+   */
   #candidates(): number[] {
     const level = this.#level
     const reached = Math.min(level, this.#most)
-    const fewer = [Math.floor(reached / 2), reached - Math.max(1, Math.floor(reached / 4))]
+    const fewer = [
+      Math.floor(reached / 4),
+      Math.floor(reached / 2),
+      reached - Math.max(1, Math.floor(reached / 4)),
+    ]
     const more = reached < level ? [] : [level * 2, level + Math.max(1, Math.floor(level / 3))]
-    return [fewer[0], more[0], fewer[1], more[1]]
+    return [fewer[0], fewer[1], more[0], fewer[2], more[1]]
       .map((candidate = 0) => Math.min(candidate, this.#max))
       .filter((candidate) => candidate >= 1 && candidate !== level)
   }
@@ -242,18 +246,38 @@ export class AutoSize {
   }
 
   /** Clients hardly waited for servers, so the limit did not decide. */
-  #voidWindow(): void {
-    this.#windows &= ~1
-    this.#voidWindows += 1
-    if (this.#voidWindows < MAX_VOID_WINDOWS) return
-    this.#voidWindows = 0
+  #voidPeriod(): void {
+    this.#beginPeriod()
+    this.#voidPeriods += 1
+    if (this.#voidPeriods < MAX_VOID_PERIODS) return
+    this.#voidPeriods = 0
     if (this.#trial === null) this.#note = 'clients hardly wait'
     else this.#reject()
   }
 
   #endTrial(): void {
     this.#trial = null
-    this.#windows = 0
-    this.#voidWindows = 0
+    this.#voidPeriods = 0
+    this.#beginPeriod()
+  }
+}
+
+/** Leases that ended in the turns of one side, and how long these took. */
+class Tally {
+  finished = 0
+  ms = 0
+
+  get rate(): number {
+    return this.finished / this.ms
+  }
+
+  add(finished: number, ms: number): void {
+    this.finished += finished
+    this.ms += ms
+  }
+
+  clear(): void {
+    this.finished = 0
+    this.ms = 0
   }
 }

@@ -171,14 +171,14 @@ export class ServerPool implements BudgetMember {
    * call. A server with a CancelRequest under way waits for that: the cancel must not hit the next client.
    */
   release(server: ServerConnection): void {
-    this.#active.release(server)
+    const mayLeaseMore = this.#active.release(server)
     server.isUsed = true
     this.#idleHandler.take(server)
-    if (server.state === ServerState.Closed) return
-    if (server.cancelsInFlight > 0 && server.usable) {
-      server.state = ServerState.BeingCanceled
-      this.#serveWaiters()
-    } else if (!this.#check(server)) this.#offer(server)
+    const isOpen = server.state !== ServerState.Closed
+    const isBeingCanceled = isOpen && server.cancelsInFlight > 0 && server.usable
+    if (isBeingCanceled) server.state = ServerState.BeingCanceled
+    else if (isOpen && !this.#check(server)) this.#offer(server)
+    if (mayLeaseMore || isBeingCanceled) this.#serveWaiters()
   }
 
   /** A CancelRequest for `server` is through. */

@@ -25,7 +25,7 @@ const noise = (deviation: number): number => {
 interface Load {
   /** Transactions per second with `limit` of them at once. */
   readonly rate: (limit: number) => number
-  /** Standard deviation of its logarithm from tick to tick. */
+  /** Standard deviation of its logarithm from one moment to the next. */
   readonly deviation?: number
   readonly waiting?: boolean
   /** How many are leased within a limit. */
@@ -34,21 +34,30 @@ interface Load {
   readonly slack?: number
 }
 
-/** Levels seen while the load goes on, one for each tick. */
+/** Levels seen while the load goes on, one for each tick. Its speed is another one every 30 ms. */
 function run(auto: AutoSize, seconds: number, load: Load): number[] {
   const { rate, deviation = 0.1, waiting = true, slack = 0, active = (limit) => limit } = load
   const levels: number[] = []
-  for (let tick = 0; tick < (seconds * 1000) / TICK_MS; tick++) {
-    const finished = Math.round((rate(active(auto.limit)) * noise(deviation) * TICK_MS) / 1000)
-    const beganMs = nowMs
-    for (let i = 0; i < finished; i++) {
-      nowMs = beganMs + (TICK_MS * i) / finished
-      auto.leaseEnded(active(auto.limit) - 1)
-      if (i < finished * slack) auto.noteSlack()
+  const endMs = nowMs + seconds * 1000
+  let [factor, noisyUntilMs, tickAtMs, left] = [1, 0, nowMs + TICK_MS, 1]
+  while (nowMs < endMs) {
+    if (nowMs >= noisyUntilMs) {
+      factor = noise(deviation) / 1000
+      noisyUntilMs = nowMs + 30
     }
-    nowMs = beganMs + TICK_MS
+    const perMs = rate(active(auto.limit)) * factor
+    const stepMs = Math.min(perMs > 0 ? left / perMs : 30, noisyUntilMs - nowMs, tickAtMs - nowMs) + 1e-6
+    nowMs += stepMs
+    left -= stepMs * perMs
+    if (left <= 0) {
+      left += 1
+      auto.leaseEnded(active(auto.limit) - 1)
+      if (random() < slack) auto.noteSlack()
+    }
+    if (nowMs < tickAtMs) continue
     auto.tick(waiting, active(auto.limit))
     levels.push(auto.level)
+    tickAtMs += TICK_MS
   }
   return levels
 }
@@ -76,9 +85,9 @@ describe('a pool whose server is busiest with four', () => {
     const auto = autoSize()
     expect(auto.note).toBe('nothing measured yet')
     while (auto.note === 'nothing measured yet') run(auto, 0.3, { rate: tpcb, deviation: 0 })
-    expect(auto.note).toBe('trying 10')
-    while (auto.note === 'trying 10') run(auto, 0.3, { rate: tpcb, deviation: 0 })
-    expect(auto.note).toMatch(/^trying 10: 12\d % in 1 of 5 or more pairs$/)
+    expect(auto.note).toBe('trying 5')
+    while (auto.note === 'trying 5') run(auto, 0.3, { rate: tpcb, deviation: 0 })
+    expect(auto.note).toMatch(/^trying 5: 13\d % in 1 of 5 or more pairs$/)
     for (let tick = 0; tick < 600 && !auto.note.startsWith('neither'); tick++)
       run(auto, TICK_MS / 1000, { rate: tpcb, deviation: 0.01 })
     expect(auto.level).toBeLessThanOrEqual(6)
@@ -145,7 +154,7 @@ describe('all servers may be used soon', () => {
 
   test('when transactions are too long to be measured', () => {
     const auto = settled()
-    run(auto, 10, { rate: (limit) => limit, deviation: 0 })
+    run(auto, 15, { rate: (limit) => limit / 2, deviation: 0 })
     expect(auto.level).toBe(MAX)
     expect(auto.note).toMatch(/too few transactions|nobody was served/)
   })
@@ -166,6 +175,33 @@ test('nothing is tried while clients hardly wait', () => {
   expect(auto.note).toBe('clients hardly wait')
 })
 
+test('two numbers have short turns, so that what slows the machine down for a second slows both down', () => {
+  const auto = autoSize()
+  const changesAt: number[] = []
+  const rate = (limit: number): number => {
+    if (limit !== (changesAt.length % 2 === 0 ? MAX : 5)) changesAt.push(nowMs)
+    return 10 * tpcb(limit)
+  }
+  while (!/in 1 of/.test(auto.note)) run(auto, TICK_MS / 1000, { rate })
+  // Level, candidate, candidate, level, level, ...: two turns in a row.
+  const lengths = changesAt.slice(1).map((atMs, index) => atMs - (changesAt[index] ?? 0))
+  expect(lengths.length).toBeGreaterThan(3)
+  expect(Math.max(...lengths)).toBeLessThan(150)
+})
+
+test('a number that finishes far less is not tried for long', () => {
+  const auto = autoSize()
+  let [triedMs, lastMs] = [0, 0]
+  const rate = (limit: number): number => {
+    if (limit <= 10) triedMs += nowMs - lastMs
+    lastMs = nowMs
+    return 50 * limit
+  }
+  run(auto, 8, { rate })
+  expect(triedMs).toBeGreaterThan(100)
+  expect(triedMs).toBeLessThan(1500)
+})
+
 test('a candidate that lets nobody through is given up at once, and the level stays', () => {
   const auto = autoSize()
   const levels = run(auto, 5, { rate: (limit) => (limit === MAX ? 300 : 0) })
@@ -175,8 +211,7 @@ test('a candidate that lets nobody through is given up at once, and the level st
 
 test('leases from before a smaller limit are not counted for it', () => {
   const auto = autoSize()
-  run(auto, 1, { rate: tpcb, deviation: 0 })
-  while (auto.limit === MAX) run(auto, TICK_MS / 1000, { rate: tpcb, deviation: 0 })
+  while (auto.limit === MAX) run(auto, 0.005, { rate: tpcb, deviation: 0 })
   const before = auto.note
   // More than the limit are still leased; whatever they finish says nothing of the limit.
   for (let tick = 0; tick < 4; tick++) {
@@ -228,7 +263,7 @@ test('time in which nobody asked for anything is not counted', () => {
   while (!/in 1 of/.test(auto.note)) run(auto, TICK_MS / 1000, { rate: tpcb, deviation: 0 })
   run(auto, 1.5, { rate: () => 0, waiting: false })
   run(auto, 1, { rate: tpcb, deviation: 0 })
-  expect(auto.note).toMatch(/^trying 10: 12\d % in [12] of/)
+  expect(auto.note).toMatch(/^trying 5: 13\d % in [12] of/)
 })
 
 /**

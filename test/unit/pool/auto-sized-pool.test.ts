@@ -45,6 +45,24 @@ test('a larger limit gives idle servers to those who wait, at the next tick, bef
   expect(servers.pool).toMatchObject({ activeCount: 3, waiting: 0, size: 3 })
 })
 
+test('a limit that rises with a server that comes back serves all who may be served, in turn', async () => {
+  const { servers, auto, limitTo } = limitedPool(3)
+  const [one, two, three] = await Promise.all(names(3).map((name) => servers.served(name)))
+  limitTo(1)
+  for (const name of ['a', 'b', 'c', 'd']) servers.lease(name)
+  if (one === undefined || two === undefined || three === undefined) throw new Error('all were served')
+  servers.pool.release(one.server)
+  servers.pool.release(two.server)
+  expect(servers.pool).toMatchObject({ activeCount: 1, waiting: 4 })
+  vi.spyOn(auto, 'leaseEnded').mockImplementation(() => {
+    limitTo(3)
+    return true
+  })
+  servers.pool.release(three.server)
+  expect(servers.log.slice(3)).toEqual(['a is served', 'b is served', 'c is served'])
+  expect(servers.pool).toMatchObject({ activeCount: 3, waiting: 1, size: 3 })
+})
+
 test('an idle server takes the place of one that died, for the longest waiter', async () => {
   const { servers, limitTo } = limitedPool(2)
   const [one, two] = await Promise.all(names(2).map((name) => servers.served(name)))

@@ -16,7 +16,11 @@ describe('a candidate is', () => {
   })
 
   test('no better after five pairs, if it always loses', () => {
-    expect(verdictOf((pair) => 0.6 + pair / 100)).toEqual({ verdict: 'no better', pairs: 5 })
+    expect(verdictOf((pair) => 0.8 + pair / 100)).toEqual({ verdict: 'no better', pairs: 5 })
+  })
+
+  test('no better after one pair, if it finishes less than two thirds', () => {
+    expect(verdictOf(() => 0.65)).toEqual({ verdict: 'no better', pairs: 1 })
   })
 
   test('better later, if its gain is smaller than the scatter at first', () => {
