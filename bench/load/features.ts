@@ -27,14 +27,14 @@ export const AUTO_POOL_SIZE: Feature = {
   setting: 'pool_size = "auto"',
   pooler: '',
   database: 'pool_size = "auto"',
-  settleSeconds: 60,
+  settleSeconds: 20,
 }
 
 export const ALL_ON: Feature = {
   setting: 'all three',
   pooler: 'prepare_unnamed = true\nlazy_begin = true',
   database: 'pool_size = "auto"',
-  settleSeconds: 60,
+  settleSeconds: 20,
 }
 
 /** What they are compared with, whatever the defaults are. */
