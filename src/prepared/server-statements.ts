@@ -7,8 +7,9 @@ export class ServerStatement {
   readonly statement: Statement
   /** The statement's epoch when its Parse was sent. */
   readonly epoch: number
-  /** The Parse is on its way; and the batch it belongs to. */
+  /** The Parse is on its way. */
   outstanding = false
+  /** The batch of its Parse. */
   batch = 0
   /** The batch of its Close, once it is evicted. */
   closeBatch = 0
@@ -109,10 +110,13 @@ export class ServerStatements {
     this.#leave(entry, batch)
   }
 
-  /** The Close of an evicted statement is final. */
+  /** The Close of an evicted statement is final. So it is for one that came back since: its own Close failed before this. */
   forget(entry: ServerStatement): void {
     this.#arrive(entry)
     this.#registry.release(entry.statement)
+    const { name } = entry.statement
+    const other = this.#entries.peek(name) ?? this.#strays.get(name)
+    if (other !== undefined && other.batch < entry.closeBatch) this.#drop(other)
   }
 
   /** The Close of an evicted statement was never carried out: the server still has it, if it ever did. */

@@ -59,6 +59,29 @@ describe('a statement pushed out in a batch that fails', () => {
     few(2),
   )
 
+  // It comes back, and is closed all the same: by the Close of its successor, which the next batch pushes out in turn.
+  story(
+    'is gone if the next batch closes it once more',
+    async (stage) => {
+      const client = await stage.connect()
+      await client.roundTrip(f.parse('b', 'SELECT 1'), f.sync())
+      client.send(
+        f.execute('none'),
+        f.parse('c', 'SELECT 2'),
+        f.run('b'),
+        f.sync(),
+        f.parse('a', 'SELEC'),
+        f.sync(),
+        f.parse('b', 'SELECT 3'),
+        f.sync(),
+        f.run('b'),
+        f.sync(),
+      )
+      await client.receiveReplies(4)
+    },
+    few(1),
+  )
+
   // Coming back it pushes another one out, which the server still has.
   story(
     'does not make the server forget others',
