@@ -26,6 +26,7 @@ export class Scratch {
 
 /** A wire, seen from here. */
 interface Flushable {
+  readonly leadsToServer: boolean
   flush(): void
 }
 
@@ -35,8 +36,10 @@ interface Flushable {
  * during it goes out as one write per wire. Outside a turn (timers, connects) the flush happens in a microtask.
  */
 export class FlushQueue {
-  readonly #dirty: Flushable[] = []
-  #dirtyCount = 0
+  readonly #servers: Flushable[] = []
+  #serverCount = 0
+  readonly #clients: Flushable[] = []
+  #clientCount = 0
   readonly #spare: Scratch[] = []
   #inTurn = false
   #scheduled = false
@@ -61,15 +64,15 @@ export class FlushQueue {
   }
 
   /**
-   * In front of a chunk that may be one of many; leaveTurn() follows. The turn ends with this pass of the event loop, so that all sockets are
-   * read before the first is written. Each write wakes its peer, which wants this processor at once, and the same code
-   * for many chunks in a row finds itself in the processor's caches. Waiting for the end of the pass costs a tenth of
-   * a query, so while chunks come one by one only now and then one does.
+   * In front of a chunk that may be one of many; leaveTurn() follows. The turn ends with this pass of the event loop, so
+   * that all sockets are read before the first is written. Each write wakes its peer, which wants this processor at
+   * once, and the same code for many chunks in a row finds itself in the processor's caches. Waiting for the end of the
+   * pass costs a tenth of a query, so while chunks come one by one only now and then one does.
    */
   joinTurn(): void {
     if (this.#joined >= 0) {
       this.#joined += 1
-      if (this.#dirtyCount >= MAX_DIRTY) this.flush()
+      if (this.#serverCount + this.#clientCount >= MAX_DIRTY) this.flush()
       return
     }
     this.#inTurn = true
@@ -87,8 +90,13 @@ export class FlushQueue {
 
   /** Registers a wire that has just collected its first bytes of this turn. */
   add(wire: Flushable): void {
-    this.#dirty[this.#dirtyCount] = wire
-    this.#dirtyCount += 1
+    if (wire.leadsToServer) {
+      this.#servers[this.#serverCount] = wire
+      this.#serverCount += 1
+    } else {
+      this.#clients[this.#clientCount] = wire
+      this.#clientCount += 1
+    }
     if (this.#inTurn || this.#scheduled) return
     this.#scheduled = true
     queueMicrotask(() => {
@@ -106,10 +114,17 @@ export class FlushQueue {
     if (this.#spare.length < MAX_DIRTY) this.#spare.push(scratch)
   }
 
-  /** Writes everything now. For a transport in front of the news that a peer has gone: what it said is not to go with it. */
+  /**
+   * Writes everything now, to servers first: with 50 clients that brings 8 percent more queries than the order in which
+   * the bytes came. For a transport in front of the news that a peer has gone: what it said is not to go with it.
+   */
   flush(): void {
-    // A flush can make other wires dirty (a congested peer is told), so the count is read anew each time.
-    for (let i = 0; i < this.#dirtyCount; i++) (this.#dirty[i] as Flushable).flush()
-    this.#dirtyCount = 0
+    // A flush can make other wires dirty (a congested peer is told), so the counts are read anew each time.
+    while (this.#serverCount + this.#clientCount > 0) {
+      for (let i = 0; i < this.#serverCount; i++) (this.#servers[i] as Flushable).flush()
+      this.#serverCount = 0
+      for (let i = 0; i < this.#clientCount; i++) (this.#clients[i] as Flushable).flush()
+      this.#clientCount = 0
+    }
   }
 }

@@ -48,6 +48,7 @@ const LARGE_BYTES = 32 * 1024
 const HIGH_WATER_BYTES = 64 * 1024
 
 export class Wire implements SocketHandler {
+  readonly leadsToServer: boolean
   readonly #connection: Connection
   readonly #queue: FlushQueue
   readonly #owner: WireOwner
@@ -64,7 +65,9 @@ export class Wire implements SocketHandler {
   bytesReceived = 0
   bytesSent = 0
 
-  constructor(connection: Connection, queue: FlushQueue, owner: WireOwner) {
+  /** `leadsToServer`: it is written before those that lead to clients. */
+  constructor(connection: Connection, queue: FlushQueue, owner: WireOwner, leadsToServer = false) {
+    this.leadsToServer = leadsToServer
     this.#connection = connection
     this.#queue = queue
     this.#owner = owner

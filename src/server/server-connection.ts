@@ -120,7 +120,7 @@ export class ServerConnection implements WireOwner, MessageHandler {
     this.#counts = counts
     if (counts !== null) counts.servers.opened += 1
     this.framer = new Framer(this, SERVER_MESSAGES, undefined, counts?.traffic.fromServers)
-    this.wire = new Wire(connection, queue, this)
+    this.wire = new Wire(connection, queue, this, true)
   }
 
   /** What it is, for logs. */

@@ -124,6 +124,29 @@ describe('writing', () => {
     expect(second.writes.map(String)).toEqual(['2'])
   })
 
+  test('those that lead to servers are written first', () => {
+    const written: string[] = []
+    const open = (name: string, leadsToServer: boolean): Wire => {
+      const peer = new FakeNetwork(queue).open()
+      const write = peer.write.bind(peer)
+      peer.write = (bytes) => {
+        written.push(name)
+        return write(bytes)
+      }
+      return new Wire(peer, queue, new Owner(), leadsToServer)
+    }
+    const wires = [
+      open('client 1', false),
+      open('server 1', true),
+      open('client 2', false),
+      open('server 2', true),
+    ]
+    turn(() => {
+      for (const each of wires) each.append(Buffer.from('x'))
+    })
+    expect(written).toEqual(['server 1', 'server 2', 'client 1', 'client 2'])
+  })
+
   describe('of chunks that may be some of many', () => {
     const chunk = (target: Wire, text: string): void => {
       queue.joinTurn()
