@@ -126,13 +126,16 @@ export class AutoSize {
   /** Called by the janitor. `waiting`: somebody waits for a server; `active` are leased. */
   tick(waiting: boolean, active: number): void {
     const nowMs = this.#now()
-    if (this.#ended !== this.#seen || !waiting) this.#servedAtMs = nowMs
+    const hasServed = this.#ended !== this.#seen
+    if (hasServed || !waiting) this.#servedAtMs = nowMs
     this.#seen = this.#ended
     const elapsedMs = nowMs - this.#window.beganMs
     if (nowMs - this.#servedAtMs >= STALL_MS) this.#relent(nowMs, 'nobody was served')
     else if (!waiting && elapsedMs >= IDLE_MS) {
       this.#before = 0
-      this.#voidPeriod()
+      // Where nobody asks for anything a trial stands still, and goes on with the load.
+      if (hasServed) this.#voidPeriod()
+      else this.#beginPeriod()
     } else if (elapsedMs >= MAX_TURN_MS) this.#relent(nowMs, 'too few transactions to be measured')
     else return
     this.#beginTurn(nowMs, active)

@@ -266,6 +266,15 @@ test('time in which nobody asked for anything is not counted', () => {
   expect(auto.note).toMatch(/^trying 5: 13\d % in [12] of/)
 })
 
+test('a trial goes on after a pause of the load', () => {
+  const auto = autoSize()
+  for (let burst = 0; burst < 4; burst++) {
+    run(auto, 2, { rate: tpcb, deviation: 0 })
+    run(auto, 10, { rate: () => 0, waiting: false })
+  }
+  expect(auto.level).toBe(5)
+})
+
 /**
  * Transactions of nearly the same length that share a server, which does `capacity(n)` of them per second with n at
  * once: what a window shows depends on how far they are when it begins.
