@@ -1,12 +1,18 @@
 import { PairedTrial } from './paired-trial.ts'
 import { RateWindow } from './rate-window.ts'
+import { TrialSide } from './trial-side.ts'
 
-/** How long one limit has its turn, if transactions are short enough. The shorter, the less changes in between. */
-const TURN_MS = 40
+/**
+ * How long one limit has its turn, if transactions are short enough. The shorter, the less changes in between; but long
+ * transactions among short ones are seen by longer turns only, so these have theirs after each round of trials in vain.
+ */
+const TURNS_MS = [40, 160, 640]
 /** Turns are added up until they have taken so long together: that is one pair of rates. */
 const MIN_PERIOD_MS = 500
-/** Nobody waits, and a turn has begun so long ago: that is no load to measure. */
+/** A turn that is so old when nobody waits does not count. */
 const IDLE_MS = 250
+/** A trial outlasts pauses of the load, but not longer ones. */
+const MAX_PAUSE_MS = 60_000
 /** A turn that takes longer has too few transactions to say anything about their rate. */
 const MAX_TURN_MS = 2000
 /** A period counts if at most this share of the servers that came back found nobody waiting. */
@@ -17,7 +23,7 @@ const MAX_VOID_PERIODS = 6
 const STALL_MS = 600
 /** How long nothing is tried after every candidate was no better; doubled each time. */
 const MIN_REST_MS = 10_000
-const MAX_REST_MS = 120_000
+const MAX_REST_MS = 240_000
 
 const NOTHING_KNOWN = 'nothing measured yet'
 
@@ -41,23 +47,26 @@ export class AutoSize {
   /** What was no better than the level, or the level before. */
   readonly #tried = new Set<number>()
   readonly #window = new RateWindow()
-  /** The limit of the turn before this; 0 = none, there was a pause. */
+  /** The limit of the turn before this; 0 = not known what is leased under which, so that the next turn skips some. */
   #before = 0
   /** Turns of this period that are over. */
   #turns = 0
-  readonly #ofLevel = new Tally()
-  readonly #ofCandidate = new Tally()
+  readonly #ofLevel = new TrialSide()
+  readonly #ofCandidate = new TrialSide()
+  /** In the turns of the smaller limit, which alone say whether it decides: all leases, and those nobody waited behind. */
+  #finished = 0
   #slack = 0
-  #most = 0
   #voidPeriods = 0
-  /** Leases per millisecond in the last turn; 0 = not known. */
-  #rate = 0
+  /** Rounds of trials in vain, at this level. */
+  #rounds = 0
   #restMs = MIN_REST_MS
   #restUntilMs = 0
   /** Leases that have ended, how many had at the last tick, and when any had. */
   #ended = 0
   #seen = 0
   #servedAtMs: number
+  /** The last tick behind which anything had. */
+  #loadAtMs: number
   #note = NOTHING_KNOWN
   readonly #now: () => number
 
@@ -67,6 +76,7 @@ export class AutoSize {
     this.#level = max
     this.#now = now
     this.#servedAtMs = now()
+    this.#loadAtMs = this.#servedAtMs
     this.#beginTurn(this.#servedAtMs, 0)
   }
 
@@ -118,8 +128,7 @@ export class AutoSize {
   /** Nothing can be measured at the moment: the pool is paused, or has no connection. */
   skip(): void {
     this.#servedAtMs = this.#now()
-    this.#before = 0
-    this.#beginPeriod()
+    this.#startAnew()
     this.#beginTurn(this.#servedAtMs, 0)
   }
 
@@ -127,17 +136,18 @@ export class AutoSize {
   tick(waiting: boolean, active: number): void {
     const nowMs = this.#now()
     const hasServed = this.#ended !== this.#seen
+    if (hasServed) this.#loadAtMs = nowMs
     if (hasServed || !waiting) this.#servedAtMs = nowMs
     this.#seen = this.#ended
     const elapsedMs = nowMs - this.#window.beganMs
     if (nowMs - this.#servedAtMs >= STALL_MS) this.#relent(nowMs, 'nobody was served')
-    else if (!waiting && elapsedMs >= IDLE_MS) {
+    else if (!waiting && elapsedMs >= IDLE_MS && !hasServed) this.#pause(nowMs)
+    else if (!waiting && elapsedMs >= IDLE_MS && this.#isSmaller) {
       this.#before = 0
-      // Where nobody asks for anything a trial stands still, and goes on with the load.
-      if (hasServed) this.#voidPeriod()
-      else this.#beginPeriod()
-    } else if (elapsedMs >= MAX_TURN_MS) this.#relent(nowMs, 'too few transactions to be measured')
-    else return
+      this.#voidPeriod()
+    } else if (elapsedMs < MAX_TURN_MS) return
+    else if (this.#window.isMeasurable) this.#turnEnded(nowMs)
+    else this.#relent(nowMs, 'too few transactions to be measured')
     this.#beginTurn(nowMs, active)
   }
 
@@ -146,35 +156,62 @@ export class AutoSize {
     return ((this.#turns + 1) & 2) !== 0
   }
 
+  get #side(): TrialSide {
+    return this.#trial !== null && this.#triesCandidate ? this.#ofCandidate : this.#ofLevel
+  }
+
+  /** Beside the larger limit of a trial nobody may be waiting any more, which is what makes it better. */
+  get #isSmaller(): boolean {
+    return this.#trial === null || this.limit === Math.min(this.#level, this.#candidate)
+  }
+
   #beginTurn(nowMs: number, active: number): void {
     const { limit } = this
+    const { lastRate, lastMost } = this.#side
     const toSkip = limit === this.#before ? 0 : Math.max(limit, this.#before)
     // At the limit of the pool there may be more, from its reserve.
     const room = limit === this.#max ? Number.POSITIVE_INFINITY : limit
     this.#before = limit
-    this.#window.begin(nowMs, active, toSkip, room, limit, this.#rate * TURN_MS)
+    const turnMs = TURNS_MS[this.#rounds % TURNS_MS.length] as number
+    const round = lastMost === 0 ? limit : Math.min(limit, lastMost)
+    this.#window.begin(nowMs, active, toSkip, room, round, lastRate * turnMs)
   }
 
   #turnEnded(nowMs: number): void {
     const { finished, beganMs, slack, most } = this.#window
-    const tally = this.#trial !== null && this.#triesCandidate ? this.#ofCandidate : this.#ofLevel
-    tally.add(finished, nowMs - beganMs)
-    this.#rate = finished / Math.max(1, nowMs - beganMs)
-    this.#slack += slack
-    this.#most = Math.max(this.#most, most)
+    this.#side.add(finished, nowMs - beganMs, most)
+    if (this.#isSmaller) {
+      this.#finished += finished
+      this.#slack += slack
+    }
     this.#turns += 1
     const isBalanced = this.#trial === null || this.#turns % 4 === 0
     if (!isBalanced || this.#ofLevel.ms + this.#ofCandidate.ms < MIN_PERIOD_MS) return
-    if (this.#slack > (this.#ofLevel.finished + this.#ofCandidate.finished) * MAX_SLACK) this.#voidPeriod()
+    if (this.#slack > this.#finished * MAX_SLACK) this.#voidPeriod()
     else this.#measured(nowMs)
+  }
+
+  /** Nobody asks for anything: a trial stands still, and goes on with the load. */
+  #pause(nowMs: number): void {
+    this.#before = 0
+    this.#beginPeriod()
+    if (nowMs - this.#loadAtMs >= MAX_PAUSE_MS) this.#endTrial()
+  }
+
+  /** What was measured before is of another load. */
+  #startAnew(): void {
+    this.#before = 0
+    this.#ofLevel.forget()
+    this.#ofCandidate.forget()
+    this.#beginPeriod()
   }
 
   #beginPeriod(): void {
     this.#turns = 0
-    this.#ofLevel.clear()
-    this.#ofCandidate.clear()
+    this.#ofLevel.beginPeriod()
+    this.#ofCandidate.beginPeriod()
+    this.#finished = 0
     this.#slack = 0
-    this.#most = 0
   }
 
   #measured(nowMs: number): void {
@@ -199,10 +236,12 @@ export class AutoSize {
       this.#note = 'neither more nor fewer were better'
       this.#restUntilMs = nowMs + this.#restMs
       this.#restMs = Math.min(MAX_REST_MS, this.#restMs * 2)
+      this.#rounds += 1
       return
     }
     this.#candidate = candidate
     this.#trial = new PairedTrial()
+    this.#ofCandidate.forget()
   }
 
   /**
@@ -211,7 +250,7 @@ export class AutoSize {
    */
   #candidates(): number[] {
     const level = this.#level
-    const reached = Math.min(level, this.#most)
+    const reached = Math.min(level, this.#ofLevel.lastMost)
     const fewer = [
       Math.floor(reached / 4),
       Math.floor(reached / 2),
@@ -233,19 +272,27 @@ export class AutoSize {
     this.#tried.clear()
     this.#tried.add(this.#level)
     this.#level = level
+    this.#rounds = 0
     this.#restMs = MIN_REST_MS
     this.#restUntilMs = restUntilMs
     this.#endTrial()
+    this.#startAnew()
   }
 
   /** Nothing can be measured, which is no reason to allow less: a smaller candidate is given up, or the level doubled. */
   #relent(nowMs: number, note: string): void {
+    this.#servedAtMs = nowMs
+    this.#startAnew()
     if (this.limit < this.#level) {
       this.#reject()
       return
     }
     this.#note = note
-    this.#moveTo(Math.min(this.#max, this.#level * 2), nowMs + MIN_REST_MS)
+    if (this.#level < this.#max) this.#moveTo(Math.min(this.#max, this.#level * 2), nowMs + MIN_REST_MS)
+    else {
+      this.#endTrial()
+      this.#restUntilMs = nowMs + this.#restMs
+    }
   }
 
   /** Clients hardly waited for servers, so the limit did not decide. */
@@ -262,25 +309,5 @@ export class AutoSize {
     this.#trial = null
     this.#voidPeriods = 0
     this.#beginPeriod()
-  }
-}
-
-/** Leases that ended in the turns of one side, and how long these took. */
-class Tally {
-  finished = 0
-  ms = 0
-
-  get rate(): number {
-    return this.finished / this.ms
-  }
-
-  add(finished: number, ms: number): void {
-    this.finished += finished
-    this.ms += ms
-  }
-
-  clear(): void {
-    this.finished = 0
-    this.ms = 0
   }
 }

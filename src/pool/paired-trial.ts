@@ -2,8 +2,8 @@
 const MIN_PAIRS = 5
 const MAX_PAIRS = 25
 const MAX_PROMISING_PAIRS = 60
-/** What finishes so much less in its first pairs is not worth the time of the others: two thirds. */
-const HOPELESS = Math.log(2 / 3)
+/** What has lost so much together is not worth the time of more pairs: as two pairs of two thirds, or one below a half. */
+const HOPELESS = 2 * Math.log(2 / 3)
 /** What is worth a change: 2 percent. */
 const WORTH = Math.log(1.02)
 /** How many standard errors away from the mean the truth is taken to be at most. */
@@ -38,7 +38,7 @@ export class PairedTrial {
     const distance = gain - this.#mean
     this.#mean += distance / this.#pairs
     this.#squares += distance * (gain - this.#mean)
-    if (this.#pairs < MIN_PAIRS) return this.#mean < HOPELESS ? 'no better' : 'undecided'
+    if (this.#pairs < MIN_PAIRS) return this.#pairs * this.#mean < HOPELESS ? 'no better' : 'undecided'
     const error = SURE * Math.sqrt(this.#squares / (this.#pairs - 1) / this.#pairs)
     if (this.#mean > WORTH && this.#mean > error) return 'better'
     const isHopeless = this.#mean + error < WORTH

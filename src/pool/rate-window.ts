@@ -26,6 +26,11 @@ export class RateWindow {
     return this.#finished
   }
 
+  /** Enough leases have ended to say something about their rate, if it has to be over now. */
+  get isMeasurable(): boolean {
+    return this.#finished >= MIN_FINISHED
+  }
+
   /** Since when it counts, or is about to. */
   get beganMs(): number {
     return this.#beganMs
@@ -39,7 +44,7 @@ export class RateWindow {
     this.#toSkip = toSkip
     this.#room = room
     this.#enough = Math.ceil(Math.max(MIN_FINISHED, wanted) / round) * round
-    this.#count(nowMs, active)
+    this.#count(nowMs)
     this.#settling = toSkip > 0 || active > room
   }
 
@@ -49,7 +54,7 @@ export class RateWindow {
       this.#toSkip -= 1
       if (this.#toSkip <= 0 && active <= this.#room) {
         this.#settling = false
-        this.#count(now(), active)
+        this.#count(now())
       }
       return false
     }
@@ -58,10 +63,10 @@ export class RateWindow {
     return this.#finished >= this.#enough
   }
 
-  #count(nowMs: number, active: number): void {
+  #count(nowMs: number): void {
     this.#beganMs = nowMs
     this.#finished = 0
-    this.most = active
+    this.most = 0
     this.slack = 0
   }
 }

@@ -9,7 +9,7 @@ export interface WaitingPool extends BudgetMember {
   readonly paused: boolean
   readonly policy: BudgetMember['policy'] & { readonly size: number }
   /** Null without `pool_size = "auto"`. */
-  readonly autoSize: { readonly limit: number } | null
+  readonly autoSize: { readonly limit: number; readonly level: number } | null
 }
 
 /**
@@ -39,8 +39,9 @@ export function waitTimeoutError(
 /** Which limit keeps the pool from having more connections. */
 function limitOf(pool: WaitingPool, budget: ConnectionBudget): string {
   const { database, user, policy, autoSize, activeCount } = pool
-  if (autoSize !== null && autoSize.limit < policy.size && activeCount >= autoSize.limit)
-    return `pool_size auto, at present ${autoSize.limit} of ${policy.size}`
+  // A trial has more or fewer for moments.
+  if (autoSize !== null && autoSize.level < policy.size && activeCount >= autoSize.limit)
+    return `pool_size auto, at present ${autoSize.level} of ${policy.size}`
   const shared = pool.size < policy.size ? budget.exhausted(pool) : null
   if (shared === null) return `pool_size ${policy.size}`
   const taken = `of which ${budget.taken(pool, shared)} are taken`

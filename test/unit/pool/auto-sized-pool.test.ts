@@ -7,8 +7,11 @@ function limitedPool(limit: number, policy: Partial<FakeServers['pool']['policy'
   const servers = new FakeServers({ size: 4, autoSize: true, ...policy })
   const auto = servers.pool.autoSize
   if (auto === null) throw new Error('it has a number as its size')
-  const found = vi.spyOn(auto, 'limit', 'get').mockReturnValue(limit)
-  const limitTo = (other: number): void => void found.mockReturnValue(other)
+  const found = [vi.spyOn(auto, 'limit', 'get'), vi.spyOn(auto, 'level', 'get')]
+  const limitTo = (other: number): void => {
+    for (const each of found) each.mockReturnValue(other)
+  }
+  limitTo(limit)
   return { servers, auto, limitTo }
 }
 

@@ -16,11 +16,15 @@ describe('a candidate is', () => {
   })
 
   test('no better after five pairs, if it always loses', () => {
-    expect(verdictOf((pair) => 0.8 + pair / 100)).toEqual({ verdict: 'no better', pairs: 5 })
+    expect(verdictOf((pair) => 0.9 + pair / 200)).toEqual({ verdict: 'no better', pairs: 5 })
   })
 
-  test('no better after one pair, if it finishes less than two thirds', () => {
-    expect(verdictOf(() => 0.65)).toEqual({ verdict: 'no better', pairs: 1 })
+  test.each([
+    [0.4, 1],
+    [0.65, 2],
+    [0.8, 4],
+  ])('no better if it finishes %d of what there is, after %d pairs', (ratio, pairs) => {
+    expect(verdictOf(() => ratio)).toEqual({ verdict: 'no better', pairs })
   })
 
   test('better later, if its gain is smaller than the scatter at first', () => {
