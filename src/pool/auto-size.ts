@@ -13,7 +13,7 @@ const MIN_PERIOD_MS = 500
 const IDLE_MS = 250
 /** A trial outlasts pauses of the load, but not longer ones. */
 const MAX_PAUSE_MS = 60_000
-/** A turn that takes longer has too few transactions to say anything about their rate. */
+/** A turn that is so old is over; with too few transactions it says nothing. */
 const MAX_TURN_MS = 2000
 /** A period counts if at most this share of the servers that came back found nobody waiting. */
 const MAX_SLACK = 0.5
