@@ -18,8 +18,9 @@ import { emitSynthesised } from './settle.ts'
 /** Keeps the message until the server has answered what it depends on. */
 export function hold(session: Session, server: ServerConnection): Verdict {
   const { tracker } = server
-  // In place of COPY data it is an error that ends the connection; the server answers nothing before it has one or the other.
-  if (tracker.copyIn && !tracker.copyEndSent) {
+  // In place of COPY data it is an error that ends the connection; the server answers nothing before it has one or the
+  // other. Behind such a message the data has ended the COPY already, or that message will: there is an answer to wait for.
+  if (tracker.copyIn && !tracker.copyEndSent && !tracker.sentInsteadOfCopyData) {
     server.usable = false
     return Verdict.Forward
   }

@@ -266,6 +266,15 @@ export class RequestTracker {
     return false
   }
 
+  /** In a COPY: something has been sent that is neither data nor its end, and no Sync, which is ignored there. */
+  get sentInsteadOfCopyData(): boolean {
+    for (let i = 1; i < this.#length; i++) {
+      const { reply } = this.at(i)
+      if (reply !== Reply.Sync && reply !== Reply.CopyEnd) return true
+    }
+    return false
+  }
+
   /** The end of a COPY's data has been sent already. */
   get copyEndSent(): boolean {
     for (let i = 1; i < this.#length; i++) if (this.at(i).reply === Reply.CopyEnd) return true

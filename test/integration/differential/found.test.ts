@@ -464,3 +464,15 @@ for (const prepare_unnamed of [true, false]) {
     { poolSize: 2, pooler: { prepare_unnamed } },
   )
 }
+
+describe('a COPY that its data has ended', () => {
+  // The Parse waits for the DEALLOCATE, and is not in place of data: that Query would have been, before it.
+  story('has the messages behind it answered, also one that waits for another', async (stage) => {
+    const client = await stage.connect()
+    await client.query('CREATE TABLE copied (a int)')
+    client.send(f.query('COPY copied FROM STDIN'))
+    await client.receiveUntil('G')
+    client.send(f.copyData('not a number\n'), f.query('DEALLOCATE b'), f.parse('', 'DEALLOCATE a'), f.sync())
+    await client.receiveReplies(3)
+  })
+})
