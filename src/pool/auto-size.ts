@@ -147,7 +147,11 @@ export class AutoSize {
       this.#voidPeriod()
     } else if (elapsedMs < MAX_TURN_MS) return
     else if (this.#window.isMeasurable) this.#turnEnded(nowMs)
-    else this.#relent(nowMs, 'too few transactions to be measured')
+    else if (waiting) this.#relent(nowMs, 'too few transactions to be measured')
+    else {
+      this.#before = 0
+      this.#voidPeriod()
+    }
     this.#beginTurn(nowMs, active)
   }
 
@@ -281,9 +285,10 @@ export class AutoSize {
 
   /** Nothing can be measured, which is no reason to allow less: a smaller candidate is given up, or the level doubled. */
   #relent(nowMs: number, note: string): void {
+    const triesFewer = this.limit < this.#level
     this.#servedAtMs = nowMs
     this.#startAnew()
-    if (this.limit < this.#level) {
+    if (triesFewer) {
       this.#reject()
       return
     }

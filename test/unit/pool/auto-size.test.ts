@@ -209,6 +209,15 @@ test('a candidate that lets nobody through is given up at once, and the level st
   expect(auto.limit).toBe(MAX)
 })
 
+test('a smaller number that lets nobody through does not cost the one that was found', () => {
+  const auto = autoSize()
+  run(auto, 60, { rate: tpcb })
+  const { level } = auto
+  expect(level).toBeLessThan(8)
+  const levels = run(auto, 120, { rate: (limit) => (limit < level ? 0 : tpcb(limit)) })
+  expect(Math.max(...levels)).toBeLessThan(2 * level)
+})
+
 test('leases from before a smaller limit are not counted for it', () => {
   const auto = autoSize()
   while (auto.limit === MAX) run(auto, 0.005, { rate: tpcb, deviation: 0 })
