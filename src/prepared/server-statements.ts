@@ -71,13 +71,14 @@ export class ServerStatements {
 
   /**
    * True while it is open whether the server has the statement: a Parse or Close of it, sent in another
-   * batch than `batch`, has not been answered.
+   * batch than `batch`, has not been answered. Or whether it has another one, which would be closed to make room:
+   * if the Parse of that fails and the Close fails too, nobody could say any more what is there.
    */
   isUnsettled(statement: Statement, batch: number): boolean {
     const leaving = this.#leaving.get(statement.name)
     if (leaving !== undefined && leaving.closeBatch !== batch) return true
-    const entry = this.#entries.peek(statement.name) ?? this.#strays.get(statement.name)
-    return entry?.outstanding === true && entry.batch !== batch
+    const entry = this.#entries.peek(statement.name)
+    return entry === undefined ? this.#evictsUnsettled(statement, batch) : isUnsettled(entry, batch)
   }
 
   /** Notes that a Parse is being sent. `takeEvicted` then tells what has to be closed for it. */
@@ -110,13 +111,10 @@ export class ServerStatements {
     this.#leave(entry, batch)
   }
 
-  /** The Close of an evicted statement is final. So it is for one that came back since: its own Close failed before this. */
+  /** The Close of an evicted statement is final. */
   forget(entry: ServerStatement): void {
     this.#arrive(entry)
     this.#registry.release(entry.statement)
-    const { name } = entry.statement
-    const other = this.#entries.peek(name) ?? this.#strays.get(name)
-    if (other !== undefined && other.batch < entry.closeBatch) this.#drop(other)
   }
 
   /** The Close of an evicted statement was never carried out: the server still has it, if it ever did. */
@@ -167,6 +165,18 @@ export class ServerStatements {
     this.#registry.release(entry.statement)
   }
 
+  /** Would preparing the statement close one that may not be there? */
+  #evictsUnsettled(statement: Statement, batch: number): boolean {
+    for (const stray of this.#strays.values()) if (isUnsettled(stray, batch)) return true
+    if (this.#entries.calculatedSize + statement.textBytes > MAX_TEXT_BYTES) {
+      for (const entry of this.#entries.values()) if (isUnsettled(entry, batch)) return true
+    } else if (this.#entries.size >= this.#max) {
+      const [leastRecent] = this.#entries.rvalues()
+      return leastRecent !== undefined && isUnsettled(leastRecent, batch)
+    }
+    return false
+  }
+
   #leave(entry: ServerStatement, batch: number): void {
     entry.closeBatch = batch
     this.#leaving.set(entry.statement.name, entry)
@@ -175,6 +185,11 @@ export class ServerStatements {
   #arrive(entry: ServerStatement): void {
     if (this.#leaving.get(entry.statement.name) === entry) this.#leaving.delete(entry.statement.name)
   }
+}
+
+/** Is its Parse on its way, sent in another batch? */
+function isUnsettled(entry: ServerStatement, batch: number): boolean {
+  return entry.outstanding && entry.batch !== batch
 }
 
 const NONE: readonly ServerStatement[] = []
