@@ -9,7 +9,7 @@ import { TrialSide } from './trial-side.ts'
 const TURNS_MS = [40, 160, 640]
 /** Turns are added up until they have taken so long together: that is one pair of rates. */
 const MIN_PERIOD_MS = 500
-/** A turn that is so old when nobody waits does not count. */
+/** A turn that is so old when nobody waits does not count; nor does one of twice its length. */
 const IDLE_MS = 250
 /** A trial outlasts pauses of the load, but not longer ones. */
 const MAX_PAUSE_MS = 60_000
@@ -127,9 +127,11 @@ export class AutoSize {
 
   /** Nothing can be measured at the moment: the pool is paused, or has no connection. */
   skip(): void {
-    this.#servedAtMs = this.#now()
+    const nowMs = this.#now()
+    this.#servedAtMs = nowMs
     this.#startAnew()
-    this.#beginTurn(this.#servedAtMs, 0)
+    this.#pause(nowMs)
+    this.#beginTurn(nowMs, 0)
   }
 
   /** Called by the janitor. `waiting`: somebody waits for a server; `active` are leased. */
@@ -140,24 +142,24 @@ export class AutoSize {
     if (hasServed || !waiting) this.#servedAtMs = nowMs
     this.#seen = this.#ended
     const elapsedMs = nowMs - this.#window.beganMs
+    const isIdle = !waiting && elapsedMs >= Math.max(IDLE_MS, 2 * this.#turnMs)
     if (nowMs - this.#servedAtMs >= STALL_MS) this.#relent(nowMs, 'nobody was served')
-    else if (!waiting && elapsedMs >= IDLE_MS && !hasServed) this.#pause(nowMs)
-    else if (!waiting && elapsedMs >= IDLE_MS && this.#isSmaller) {
-      this.#before = 0
-      this.#voidPeriod()
-    } else if (elapsedMs < MAX_TURN_MS) return
+    else if (isIdle && !hasServed) this.#pause(nowMs)
+    else if (isIdle && this.#isSmaller) this.#voidPeriod()
+    else if (elapsedMs < MAX_TURN_MS) return
     else if (this.#window.isMeasurable) this.#turnEnded(nowMs)
     else if (waiting) this.#relent(nowMs, 'too few transactions to be measured')
-    else {
-      this.#before = 0
-      this.#voidPeriod()
-    }
+    else this.#voidPeriod()
     this.#beginTurn(nowMs, active)
   }
 
   /** The order level, candidate, candidate, level needs fewest changes, and a trend does not favour one side. */
   get #triesCandidate(): boolean {
     return ((this.#turns + 1) & 2) !== 0
+  }
+
+  get #turnMs(): number {
+    return TURNS_MS[this.#rounds % TURNS_MS.length] as number
   }
 
   get #side(): TrialSide {
@@ -172,13 +174,14 @@ export class AutoSize {
   #beginTurn(nowMs: number, active: number): void {
     const { limit } = this
     const { lastRate, lastMost } = this.#side
-    const toSkip = limit === this.#before ? 0 : Math.max(limit, this.#before)
+    // As many as are leased, or will be: fewer than the limit where others of the pool's limits allow fewer.
+    const most = Math.max(1, active, this.#ofLevel.lastMost, this.#ofCandidate.lastMost)
+    const toSkip = limit === this.#before ? 0 : Math.min(Math.max(limit, this.#before), most)
     // At the limit of the pool there may be more, from its reserve.
     const room = limit === this.#max ? Number.POSITIVE_INFINITY : limit
     this.#before = limit
-    const turnMs = TURNS_MS[this.#rounds % TURNS_MS.length] as number
     const round = lastMost === 0 ? limit : Math.min(limit, lastMost)
-    this.#window.begin(nowMs, active, toSkip, room, round, lastRate * turnMs)
+    this.#window.begin(nowMs, active, toSkip, room, round, lastRate * this.#turnMs)
   }
 
   #turnEnded(nowMs: number): void {
@@ -283,7 +286,10 @@ export class AutoSize {
     this.#startAnew()
   }
 
-  /** Nothing can be measured, which is no reason to allow less: a smaller candidate is given up, or the level doubled. */
+  /**
+   * Nothing can be measured, which is no reason to allow less: a smaller candidate is given up, or the level doubled, or,
+   * where it is the limit of the pool already, whatever was tried ends.
+   */
   #relent(nowMs: number, note: string): void {
     const triesFewer = this.limit < this.#level
     this.#servedAtMs = nowMs
@@ -302,6 +308,7 @@ export class AutoSize {
 
   /** Clients hardly waited for servers, so the limit did not decide. */
   #voidPeriod(): void {
+    this.#before = 0
     this.#beginPeriod()
     this.#voidPeriods += 1
     if (this.#voidPeriods < MAX_VOID_PERIODS) return

@@ -261,6 +261,12 @@ test('where another limit allows fewer, less than these are tried', () => {
   expect(auto.level).toBeLessThan(8)
 })
 
+test('a limit far above what can be reached does not keep trials from beginning', () => {
+  const auto = new AutoSize(1000, () => nowMs)
+  run(auto, 120, { rate: tpcb, active: (limit) => Math.min(limit, 12) })
+  expect(auto.level).toBeLessThan(8)
+})
+
 test('a pool that has taken to its reserve is measured, too', () => {
   const auto = autoSize()
   run(auto, 120, { rate: tpcb, active: (limit) => (limit === MAX ? MAX + 5 : limit) })
@@ -282,6 +288,24 @@ test('a trial goes on after a pause of the load', () => {
     run(auto, 10, { rate: () => 0, waiting: false })
   }
   expect(auto.level).toBe(5)
+})
+
+test('but not after a PAUSE that is longer than a minute', () => {
+  const auto = autoSize()
+  while (!auto.note.startsWith('trying')) run(auto, TICK_MS / 1000, { rate: tpcb })
+  for (const endMs = nowMs + 59_000; nowMs < endMs; nowMs += TICK_MS) auto.skip()
+  expect(auto.note).toMatch(/^trying/)
+  for (const endMs = nowMs + 2000; nowMs < endMs; nowMs += TICK_MS) auto.skip()
+  expect(auto.note).toBe('nothing measured yet')
+})
+
+test('long turns are not cut short by a moment in which nobody waits', () => {
+  const auto = autoSize()
+  // Two rounds in vain.
+  run(auto, 45, { rate: (limit) => 20 * limit })
+  for (let tick = 0; tick < 100; tick++)
+    run(auto, TICK_MS / 1000, { rate: tpcb, waiting: tick % 2 === 0, slack: 0.1 })
+  expect(auto.level).toBeLessThan(8)
 })
 
 test('transactions that are a hundred times as long from one moment to the next are measured soon', () => {
