@@ -19,7 +19,7 @@ import {
   createsSomething,
   deallocatedName,
   head,
-  resetName,
+  resetBy,
   StatementKind,
   setsParameters,
   statementKind,
@@ -105,6 +105,9 @@ function handle(
   const server = leaseServer(session)
   if (server === null) return Verdict.Hold
   if (session.transactionSinceMs === 0) session.transactionSinceMs = session.context.clock.nowMs()
+  // What comes behind a RESET needs this client's startup values, which are applied when that is answered.
+  if (session.resets.expected && server.tracker.length > 0 && !server.tracker.batchOpen)
+    return hold(session, server)
   switch (type) {
     case FrontendType.Query:
       return query(session, server, buffer, start, end)
@@ -135,10 +138,11 @@ function execute(session: Session, server: ServerConnection): Verdict {
   const { boundName, unnamed } = session
   session.executedBatch = entry.batch
   const executed = boundName === null ? unnamed : boundName.statement
+  if (executed?.resets) noteReset(session, entry, executed.resets)
   if (executed?.discards) {
     noteDiscard(session, entry, Effect.Discard)
     if (executed === unnamed) entry.name = unnamed.deallocates
-  } else if (executed?.resets) noteReset(entry, executed.resets)
+  }
   return Verdict.Forward
 }
 
@@ -187,11 +191,11 @@ function query(
   if (session.context.registry.promoted.inUse && createsSomething(buffer, start + HEADER_BYTES, end))
     session.schemaChanged = true
   const entry = oweQuery(session, server)
+  const resets = resetBy(kind, buffer, start + HEADER_BYTES, end)
+  if (resets !== null) noteReset(session, entry, resets)
   if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard)
     noteDiscard(session, entry, Effect.Discard)
-  else if (kind === StatementKind.Reset) noteReset(entry, resetName(buffer, start + HEADER_BYTES, end))
   else if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal
-  else if (kind === StatementKind.SetDefault) entry.effect = Effect.SetDefault
   return Verdict.Forward
 }
 
@@ -218,9 +222,10 @@ function noteDiscard(
   entry.effect = effect
 }
 
-function noteReset(entry: OwedReply, name: string | null): void {
+function noteReset(session: Session, entry: OwedReply, name: string): void {
   entry.effect = Effect.Reset
   entry.resets = name
+  session.resets.expect(name, session.client.startupParameters)
 }
 
 /** A client that canceled while it waited for a server: its query is refused without one. */

@@ -165,7 +165,7 @@ function readyForQuery(
     session.schemaChanged = false
     session.context.registry.promoted.generation += 1
   }
-  if (session.resets.seen && tracker.length === 0) restoreStartupValues(session, server)
+  if (session.resets.some && tracker.length === 0) restoreStartupValues(session, server)
   if (!injected) {
     session.client.send(buffer, start, end)
     noteAnswered(session, server)

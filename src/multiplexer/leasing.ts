@@ -81,6 +81,7 @@ export function detachServer(session: Session, server: ServerConnection): void {
   session.promotedUsed = null
   session.skipToSync = false
   session.discards = 0
+  session.resets.expected = false
   session.cancelWanted = false
   session.recorder.stop()
   server.wire.resume(PauseReason.PeerCongested | PauseReason.Suspended)

@@ -35,11 +35,11 @@ export function noteTag(
   const tag = commandTag(buffer, start, end)
   switch (tag) {
     case 'SET':
-      if (head?.effect === Effect.SetDefault) session.resets.note(null)
+      if (head?.effect === Effect.Reset) session.resets.note(head.resets)
       else if (head?.effect !== Effect.SetLocal) server.residue |= Residue.Settings
       break
     case 'RESET':
-      session.resets.note(head?.effect === Effect.Reset ? head.resets : null)
+      session.resets.note(head?.effect === Effect.Reset ? head.resets : 'all')
       break
     case 'PREPARE':
       server.residue |= Residue.Prepared
@@ -51,7 +51,7 @@ export function noteTag(
       server.residue |= Residue.Cursors
       break
     case 'DISCARD ALL':
-      session.resets.note(null)
+      session.resets.note('all')
       server.residue = 0
       discardStatements(session, server)
       break

@@ -1,25 +1,37 @@
-/** Resets: which parameters of a session RESET has taken to the server's defaults since startup values were applied. */
+/**
+ * Resets: which parameters of a session RESET, SET ... TO DEFAULT or DISCARD ALL has taken to the server's defaults since
+ * startup values were applied. Names are in lower case; 'all' is none's and stands for all of them.
+ */
 export class Resets {
+  /** One that takes startup values away is on its way: until it is answered and these are back the client waits. */
+  expected = false
   /** Something was reset. */
   seen = false
-  /** What, in lower case; null = all of them, or it is not known. */
-  #names: Set<string> | null = null
+  readonly #names = new Set<string>()
 
-  /** A RESET was executed: of one parameter, or of all, or of an unknown one (null). */
-  note(name: string | null): void {
-    if (name === null) this.#names = null
-    else if (!this.seen) this.#names = new Set([name])
-    else this.#names?.add(name)
+  get some(): boolean {
+    return this.expected || this.seen
+  }
+
+  /** One is being sent. */
+  expect(name: string, startupParameters: ReadonlyMap<string, string>): void {
+    for (const startup of startupParameters.keys())
+      if (name === 'all' || startup.toLowerCase() === name) this.expected = true
+  }
+
+  /** One was executed. */
+  note(name: string): void {
+    this.#names.add(name)
     this.seen = true
   }
 
   /** Whether this parameter may have been reset. */
   cover(name: string): boolean {
-    return this.seen && (this.#names === null || this.#names.has(name.toLowerCase()))
+    return this.seen && (this.#names.has('all') || this.#names.has(name.toLowerCase()))
   }
 
   clear(): void {
     this.seen = false
-    this.#names = null
+    this.#names.clear()
   }
 }

@@ -95,14 +95,16 @@ export function noteParameter(
  *
  * After RESET and DISCARD ALL PostgreSQL has the values of the startup message again. The server's are its
  * own defaults, for it was not started by this client: the client's are applied again, inside its
- * transaction if it is in one, and it is told so in front of its ReadyForQuery.
+ * transaction if it is in one, and it is told so in front of its ReadyForQuery. What it has sent behind the batch waits
+ * for that; the rest of the batch itself could not.
  */
 export function restoreStartupValues(session: Session, server: ServerConnection): void {
+  const { client, context, pool, resets } = session
+  resets.expected = false
   // In a failed transaction nothing can be applied; it ends with the RESET undone.
-  if (server.transactionStatus === TransactionStatus.Failed) return
-  const { client, context, pool } = session
+  if (!resets.seen || server.transactionStatus === TransactionStatus.Failed) return
   for (const [name, wanted] of client.startupParameters) {
-    if (!session.resets.cover(name)) continue
+    if (!resets.cover(name)) continue
     const value = context.knownParameters.find(pool, name, wanted) ?? wanted
     const spelling = server.reported.get(name)
     if (spelling === undefined) {
@@ -116,7 +118,7 @@ export function restoreStartupValues(session: Session, server: ServerConnection)
       client.send(encodeParameterStatus(spelling, value))
     }
   }
-  session.resets.clear()
+  resets.clear()
   prepareServer(session, server)
 }
 

@@ -14,13 +14,7 @@ import { usePromoted } from './promoted-messages.ts'
 import { ensureOnServer, hold, mustWait, sendParse, startRecording } from './server-preparation.ts'
 import type { Session } from './session.ts'
 import { emitSynthesised } from './settle.ts'
-import {
-  createsSomething,
-  resetName,
-  StatementKind,
-  setsParameters,
-  statementKind,
-} from './statement-text.ts'
+import { createsSomething, resetBy, StatementKind, setsParameters, statementKind } from './statement-text.ts'
 import { ensureUnnamed, parseUnnamed } from './unnamed-messages.ts'
 
 /**
@@ -110,7 +104,7 @@ function acquire(session: Session, buffer: Buffer, nameEnd: number, end: number)
     statement.setsParameters = setsParameters(text, 0, text.length)
     const kind = statementKind(text, 0, text.length)
     statement.discards = kind === StatementKind.Discard
-    if (kind === StatementKind.Reset) statement.resets = resetName(text, 0, text.length)
+    statement.resets = resetBy(kind, text, 0, text.length)
     statement.creates = createsSomething(text, 0, text.length)
   }
   return statement

@@ -7,10 +7,8 @@ export const StatementKind = {
   Other: 0,
   /** SET LOCAL: its tag says SET, but it ends with the transaction. */
   SetLocal: 1,
-  /** SET ... TO DEFAULT: its tag says SET, but it is a RESET. */
-  SetDefault: 4,
-  /** RESET of one parameter. */
-  Reset: 5,
+  /** RESET, or SET ... TO DEFAULT, which is one although its tag says SET. */
+  Reset: 4,
   /** DEALLOCATE one name, which the server knows under another. */
   DeallocateName: 2,
   /** DEALLOCATE ALL, DISCARD. */
@@ -31,18 +29,18 @@ export function statementKind(buffer: Buffer, start: number, end: number): State
   if (first === 0x73 /* s */) {
     // SELECT is the most frequent statement there is; its third letter tells it from SET.
     if (((buffer[at + 2] as number) | 0x20) !== 0x74 /* t */) return StatementKind.Other
-    const set = head(buffer, at, end)
+    const set = whole(buffer, at, end)
     if (/^set\s+local\s[^;]*;?\s*$/i.test(set)) return StatementKind.SetLocal
-    return /^set\s[^;]*(=|\sto)\s*default\s*;?\s*$/i.test(set)
-      ? StatementKind.SetDefault
+    return /^set\s[^;]*(=|\sto|\szone)\s*default\s*;?\s*$/i.test(set)
+      ? StatementKind.Reset
       : StatementKind.Other
   }
   if (first === 0x72 /* r */ && ((buffer[at + 2] as number) | 0x20) === 0x73 /* s */)
-    return resetName(buffer, at, end) === null ? StatementKind.Other : StatementKind.Reset
+    return /^reset\s[^;]*;?\s*$/i.test(whole(buffer, at, end)) ? StatementKind.Reset : StatementKind.Other
   if (first !== 0x64 /* d */) return StatementKind.Other
-  const text = head(buffer, at, end)
-  if (/^(deallocate\s+(prepare\s+)?all|discard)\b/i.test(text)) return StatementKind.Discard
-  return deallocatedName(text) === undefined ? StatementKind.Other : StatementKind.DeallocateName
+  if (/^(deallocate\s+(prepare\s+)?all|discard)\b/i.test(head(buffer, at, end))) return StatementKind.Discard
+  const name = deallocatedName(whole(buffer, at, end))
+  return name === undefined ? StatementKind.Other : StatementKind.DeallocateName
 }
 
 /** CREATE TABLE or MATERIALIZED VIEW; an INTO that is SELECT's own, not that of an INSERT or MERGE. */
@@ -74,6 +72,7 @@ export function setsParameters(buffer: Buffer, start: number, end: number): bool
     if (buffer[i] !== 0x5f || ((buffer[i + 1] as number) | 0x20) !== 0x63) continue
     const text = head(buffer, start, end)
     const calls = text.match(/set_config\s*\(/gi)?.length ?? 0
+    if (whole(buffer, start, end) === '') return calls > 0
     const local = text.match(/,\s*(true|'t'|'true')\s*\)/gi)?.length ?? 0
     return calls > local
   }
@@ -103,8 +102,6 @@ const TAGS: Readonly<Record<string, TransactionTag>> = {
 
 /** The name in `DEALLOCATE [PREPARE] name`, folded as PostgreSQL folds identifiers; undefined for other texts. */
 export function deallocatedName(text: string): string | undefined {
-  // The rest of it is not known.
-  if (text.length >= LOOKED_AT_BYTES) return undefined
   const match =
     /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|([a-z_\x80-\xff][\w$\x80-\xff]*))\s*;?\s*$/i.exec(
       text,
@@ -114,12 +111,28 @@ export function deallocatedName(text: string): string | undefined {
   return quoted === undefined ? plain?.toLowerCase() : quoted.replaceAll('""', '"')
 }
 
-/** The parameter of a RESET, in lower case; null for RESET ALL, parameters of several words, and other texts. */
-export function resetName(buffer: Buffer, start: number, end: number): string | null {
-  const text = head(buffer, start, end)
-  if (text.length >= LOOKED_AT_BYTES) return null
-  const name = /^\s*reset\s+([a-z_][\w$.]*)\s*;?\s*$/i.exec(text)?.[1]?.toLowerCase() ?? 'all'
-  return name === 'all' ? null : name
+/**
+ * What a statement of this kind takes back to its value at the session's start: one parameter, in lower case, or 'all',
+ * which is none's name, also where it is not clear which; null for nothing.
+ */
+export function resetBy(kind: StatementKind, buffer: Buffer, start: number, end: number): string | null {
+  if (kind === StatementKind.Reset) {
+    const [, name] = RESETS_ONE.exec(head(buffer, start, end)) ?? []
+    return name?.toLowerCase() ?? 'all'
+  }
+  return kind === StatementKind.Discard && /^\s*discard\s+all\b/i.test(head(buffer, start, end))
+    ? 'all'
+    : null
+}
+
+const RESETS_ONE = /^\s*(?:reset|set(?:\s+session)?)\s+([a-z_][\w$.]*)\s*(?:;|=|\bto\b|$)/i
+
+/** The text from `start`, as Latin-1; '' if more of it may follow: another statement, say, which is not to be overlooked. */
+function whole(buffer: Buffer, start: number, end: number): string {
+  const nul = buffer.indexOf(0, start)
+  return nul === -1 || nul >= Math.min(end, start + LOOKED_AT_BYTES)
+    ? ''
+    : buffer.toString('latin1', start, nul)
 }
 
 /** The text from `start`, as Latin-1, as far as it is looked at. */

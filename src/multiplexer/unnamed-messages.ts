@@ -13,7 +13,7 @@ import {
   createsSomething,
   deallocatedName,
   head,
-  resetName,
+  resetBy,
   StatementKind,
   setsParameters,
   statementKind,
@@ -57,7 +57,7 @@ export function parseUnnamed(
   let unnamed = known
   if (unnamed === null) {
     unnamed = new UnnamedStatement(buffer.subarray(start, end), discards)
-    if (kind === StatementKind.Reset) unnamed.resets = resetName(buffer, textStart, end)
+    unnamed.resets = resetBy(kind, buffer, textStart, end)
     if (looksUp && kind === StatementKind.Other) {
       lookUp(session, unnamed, buffer, textStart, end)
       if (parsePromoted(session, server, unnamed, end - start)) return Verdict.Drop

@@ -18,7 +18,7 @@ export class Statement {
   setsParameters: boolean | null = null
   /** DEALLOCATE ALL or DISCARD: until it is answered it is not certain which names exist. */
   discards = false
-  /** The one parameter that it resets, in lower case. */
+  /** What it takes back to its value at the session's start: a parameter, in lower case, or 'all'; null = nothing. */
   resets: string | null = null
   /** It may create something, also where its tag is that of a SELECT. */
   creates = false

@@ -18,7 +18,7 @@ export class UnnamedStatement {
   readonly deallocates: ClientStatement | null
   /** DEALLOCATE or DISCARD of anything. */
   readonly discards: boolean
-  /** The one parameter that it resets, in lower case. */
+  /** What it takes back to its value at the session's start: a parameter, in lower case, or 'all'; null = nothing. */
   resets: string | null = null
   /** prepare_unnamed: what stands for it on servers, and the client's parameters when that was looked up. */
   promoted: PromotedStatement | null = null

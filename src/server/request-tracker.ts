@@ -71,12 +71,10 @@ export const Effect = {
   Discard: 8,
   /** SET LOCAL: leaves nothing behind. */
   SetLocal: 9,
-  /** SET ... TO DEFAULT: a RESET. */
-  SetDefault: 10,
-  /** RESET of the parameter `resets`. */
-  Reset: 15,
+  /** RESET or SET ... TO DEFAULT of `resets`. */
+  Reset: 10,
   /** An unnamed Parse of a repeated batch, whose ParseComplete the client has. */
-  ParseAgain: 16,
+  ParseAgain: 15,
   /** Sync of a batch that will be repeated. */
   Repeat: 11,
   /** ROLLBACK or server_reset_query on behalf of a client that has left. */
@@ -102,7 +100,8 @@ export class OwedReply {
   unnamedBefore: UnnamedStatement | null = null
   /** The server had that. */
   unnamedWasThere = false
-  resets: string | null = null
+  /** A parameter, or 'all'. */
+  resets = ''
   /** For ApplyParameters: what the server had before, in case the query fails or is skipped. */
   parameters: ParameterSet | null = null
   residue = 0
@@ -170,7 +169,7 @@ export class RequestTracker {
     entry.statement = null
     entry.name = null
     entry.onServer = null
-    entry.resets = null
+    entry.resets = ''
     entry.changesUnnamed = false
     entry.batch = this.batch
     if (reply === Reply.Parse && action !== ReplyAction.Synthesise) this.parses += 1

@@ -280,19 +280,18 @@ function withoutMixtures(turns: readonly Turn[]): readonly Turn[] {
 
 /**
  * After RESET the values of the startup message hold again: the pooler applies them behind the answer, and cannot
- * before what the same segment goes on with. So whoever has such values waits.
+ * before what the same batch or query goes on with. So whoever has such values resets in queries of their own.
  */
 function withResetsApart(conversation: Conversation): Conversation {
   if (Object.keys(conversation.startup).length === 0) return conversation
   const resets = ({ label }: Said) => /RESET|DISCARD ALL|TO DEFAULT|set_config/.test(label)
-  const apart = (segment: Segment): readonly Segment[] => {
+  const apart = (segment: Segment): Segment => {
     const reset = segment.messages.find((message) => resets(message) && message.label.startsWith('Query'))
-    const rest = { ...segment, messages: segment.messages.filter((message) => !resets(message)) }
-    if (reset === undefined || reset.label.includes(';')) return [rest]
-    const before = { messages: [say.copyFail, say.sync, reset], cuts: [], wait: true }
-    return [before, rest]
+    const rest = segment.messages.filter((message) => !resets(message))
+    const isAlone = reset !== undefined && !reset.label.includes(';')
+    return { ...segment, messages: isAlone ? [say.copyFail, say.sync, reset, ...rest] : rest }
   }
-  const turns = conversation.turns.map((turn) => ({ ...turn, segments: turn.segments.flatMap(apart) }))
+  const turns = conversation.turns.map((turn) => ({ ...turn, segments: turn.segments.map(apart) }))
   return { ...conversation, turns }
 }
 

@@ -185,6 +185,20 @@ describe('SET in a transaction', () => {
     expect(await show(b, 'TimeZone', 'application_name')).toEqual(['Etc/UTC', ''])
   })
 
+  story('with LOCAL does not hide another SET behind a long text', async (stage) => {
+    const a = await stage.connect()
+    const b = await stage.connect()
+    const long = ' '.repeat(300)
+    for (const first of [
+      `SET LOCAL work_mem =${long}'5MB'`,
+      `SET work_mem = DEFAULT${long}`,
+      `SELECT set_config('work_mem', '5MB', true)${long}, set_config('statement_timeout', '5', false)`,
+    ]) {
+      await a.query(`${first}; SET statement_timeout = 12345`)
+      expect(await show(b, 'statement_timeout'), first).toEqual(['0'])
+    }
+  })
+
   // case 33
   story('with RESET and RESET ALL is rolled back too', async (stage) => {
     const a = await stage.connect()
@@ -226,6 +240,42 @@ describe('RESET ALL', () => {
     expect(await show(a, 'application_name')).toEqual(['start-a'])
     expect(await show(b, 'application_name')).toEqual(['start-b'])
   })
+})
+
+describe('what is sent behind a RESET in the same write has the values of the startup', () => {
+  const RESETS = [
+    'RESET application_name',
+    'SET SESSION application_name TO DEFAULT',
+    'SET application_name = default;',
+    'RESET TimeZone',
+    'SET TIME ZONE DEFAULT',
+    'RESET TIME ZONE',
+    'RESET ALL',
+    'DISCARD ALL',
+  ]
+  const READ = "SELECT current_setting('application_name') || current_setting('TimeZone')"
+
+  for (const sql of RESETS) {
+    story(sql, async (stage) => {
+      const a = await stage.connect({ parameters: { application_name: 'start', TimeZone: 'Asia/Tokyo' } })
+      const change = "SET application_name = 'x'; SET TimeZone = 'Asia/Kolkata'"
+      await a.query(change)
+      a.send(f.query(sql), f.query(READ), f.extended(READ), f.sync())
+      for (let batch = 0; batch < 3; batch++) await a.receiveUntil('Z')
+      await a.query(change)
+      a.send(f.extended(sql), f.sync(), f.extended(READ), f.sync(), f.query(READ))
+      for (let batch = 0; batch < 3; batch++) await a.receiveUntil('Z')
+      await a.query(change)
+      a.send(
+        f.query('BEGIN'),
+        f.query('RESET application_name'),
+        f.query(READ),
+        f.query('ROLLBACK'),
+        f.query(READ),
+      )
+      for (let batch = 0; batch < 5; batch++) await a.receiveUntil('Z')
+    })
+  }
 })
 
 describe('a role', () => {

@@ -3,6 +3,7 @@ import {
   createsSomething,
   deallocatedName,
   head,
+  resetBy,
   StatementKind,
   statementKind,
 } from '../../../src/multiplexer/statement-text.ts'
@@ -10,10 +11,14 @@ import {
 /** The kind of a text that stands in a message with something in front of it and behind it. */
 function kind(sql: string): StatementKind {
   const bytes = Buffer.from(`##${sql}\0LOCAL DEFAULT ALL##`, 'utf8')
-  return statementKind(bytes, 2, bytes.length - 2)
+  const kind = statementKind(bytes, 2, bytes.length - 2)
+  // Of a long message only the beginning may be at hand.
+  const beginning = statementKind(bytes, 2, 2 + 250)
+  if (sql.length >= 256) expect(beginning).toBe(kind)
+  return kind
 }
 
-const { Other, SetLocal, SetDefault, DeallocateName, Discard } = StatementKind
+const { Other, SetLocal, Reset, DeallocateName, Discard } = StatementKind
 
 test.each<[string, StatementKind]>([
   ['', Other],
@@ -25,8 +30,17 @@ test.each<[string, StatementKind]>([
   ['SET LOCAL work_mem = 1', SetLocal],
   ['  \n\tset\nlocal\twork_mem = 1', SetLocal],
   ['SET LOCALE = 1', Other],
-  ['SET work_mem TO DEFAULT', SetDefault],
-  ['set TimeZone = default ;', SetDefault],
+  ['SET work_mem TO DEFAULT', Reset],
+  ['set TimeZone = default ;', Reset],
+  ['SET TIME ZONE DEFAULT', Reset],
+  ['RESET work_mem', Reset],
+  ['\nreset all;', Reset],
+  ['RESET TIME ZONE', Reset],
+  ['RESET a; SET b = 1', Other],
+  ['RESETTLE', Other],
+  [`RESET a${' '.repeat(300)}; SET b = 1`, Other],
+  [`SET LOCAL a =${' '.repeat(300)}1; SET b = 1`, Other],
+  [`SET a TO DEFAULT${' '.repeat(300)}; SET b = 1`, Other],
   ['SET x TO default; SELECT 1', Other],
   ['SET x TO defaults', Other],
   ['DISCARD ALL', Discard],
@@ -39,11 +53,34 @@ test.each<[string, StatementKind]>([
   ['  Deallocate Prepare "A b" ; ', DeallocateName],
   ['DEALLOCATE', Other],
   ['DEALLOCATE a; SELECT 1', Other],
+  [`DEALLOCATE a${' '.repeat(243)}`, DeallocateName],
+  [`DEALLOCATE a${' '.repeat(244)}`, Other],
+  [`DEALLOCATE a${' '.repeat(300)}; SELECT 1`, Other],
   ['DEALLOCATE a b', Other],
   ['DELETE FROM t', Other],
   ['DECLARE c CURSOR FOR SELECT 1', Other],
 ])('%j is of kind %i', (sql, expected) => {
   expect(kind(sql)).toBe(expected)
+})
+
+test.each<[string, string | null]>([
+  ['RESET work_mem', 'work_mem'],
+  [' reset Search_Path ;', 'search_path'],
+  ['RESET ALL', 'all'],
+  ['RESET TIME ZONE', 'all'],
+  ['RESET SESSION AUTHORIZATION', 'all'],
+  ['RESET "DateStyle"', 'all'],
+  ['SET TimeZone TO DEFAULT', 'timezone'],
+  ['SET SESSION TimeZone=DEFAULT;', 'timezone'],
+  ['SET app.some$value = default', 'app.some$value'],
+  ['SET TIME ZONE DEFAULT', 'all'],
+  ['DISCARD ALL', 'all'],
+  ['DISCARD PLANS', null],
+  ['DEALLOCATE ALL', null],
+  ["SET x = 'default'", null],
+])('%j resets %j', (sql, expected) => {
+  const bytes = Buffer.from(`${sql}\0`)
+  expect(resetBy(kind(sql), bytes, 0, bytes.length)).toBe(expected)
 })
 
 test('a text that ends with the bytes at hand is looked at as far as it goes', () => {
@@ -63,8 +100,6 @@ describe('the name in DEALLOCATE', () => {
     ['deallocate ""', undefined],
     ['deallocate "a', undefined],
     ['deallocated a', undefined],
-    [`deallocate a${' '.repeat(243)}`, 'a'],
-    [`deallocate a${' '.repeat(244)}`, undefined],
     ['SELECT 1', undefined],
   ])('of %j is %j', (text, name) => {
     expect(deallocatedName(text)).toBe(name)

@@ -158,10 +158,12 @@ describe('a server’s statements', () => {
     expect([server.isUnsettled(a, 7), server.isUnsettled(a, 8)]).toEqual([false, true])
     entry.outstanding = false
     expect(server.isUnsettled(a, 8)).toBe(false)
-    server.add(b, 8)
+    const added = server.add(b, 8)
     const [leaving] = server.takeEvicted(8)
     expect([server.isUnsettled(a, 8), server.isUnsettled(a, 9)]).toEqual([false, true])
     server.forget(leaving as ServerStatement)
+    expect(server.isUnsettled(a, 9), 'as long as that of what it would push out is').toBe(true)
+    added.outstanding = false
     expect(server.isUnsettled(a, 9)).toBe(false)
   })
 
