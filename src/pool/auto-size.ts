@@ -19,6 +19,11 @@ const MAX_TURN_MS = 2000
 const MAX_SLACK = 0.5
 /** A trial ends after so many periods in a row that do not count. */
 const MAX_VOID_PERIODS = 6
+/**
+ * Somebody waited at so many ticks in which nothing was measured, because the load comes in bursts that are shorter than a
+ * turn.
+ */
+const MAX_UNMEASURED_TICKS = 40
 /** Nobody was served for so long, although somebody waits: transactions may be waiting for each other. */
 const STALL_MS = 600
 /** How long nothing is tried after every candidate was no better; doubled each time. */
@@ -26,6 +31,7 @@ const MIN_REST_MS = 10_000
 const MAX_REST_MS = 240_000
 
 const NOTHING_KNOWN = 'nothing measured yet'
+const TOO_FEW = 'too few transactions to be measured'
 
 /**
  * AutoSize: how many servers of a pool may be leased at once, found by measuring (`pool_size = "auto"`). PostgreSQL
@@ -57,6 +63,8 @@ export class AutoSize {
   #finished = 0
   #slack = 0
   #voidPeriods = 0
+  /** Ticks at which somebody waited since a period was over. */
+  #unmeasuredTicks = 0
   /** Rounds of trials in vain, at this level. */
   #rounds = 0
   #restMs = MIN_REST_MS
@@ -141,14 +149,16 @@ export class AutoSize {
     if (hasServed) this.#loadAtMs = nowMs
     if (hasServed || !waiting) this.#servedAtMs = nowMs
     this.#seen = this.#ended
+    if (waiting) this.#unmeasuredTicks += 1
     const elapsedMs = nowMs - this.#window.beganMs
     const isIdle = !waiting && elapsedMs >= Math.max(IDLE_MS, 2 * this.#turnMs)
     if (nowMs - this.#servedAtMs >= STALL_MS) this.#relent(nowMs, 'nobody was served')
+    else if (this.#unmeasuredTicks > MAX_UNMEASURED_TICKS) this.#relent(nowMs, TOO_FEW)
     else if (isIdle && !hasServed) this.#pause(nowMs)
     else if (isIdle && this.#isSmaller) this.#voidPeriod()
     else if (elapsedMs < MAX_TURN_MS) return
     else if (this.#window.isMeasurable) this.#turnEnded(nowMs)
-    else if (waiting) this.#relent(nowMs, 'too few transactions to be measured')
+    else if (waiting) this.#relent(nowMs, TOO_FEW)
     else this.#voidPeriod()
     this.#beginTurn(nowMs, active)
   }
@@ -194,6 +204,7 @@ export class AutoSize {
     this.#turns += 1
     const isBalanced = this.#trial === null || this.#turns % 4 === 0
     if (!isBalanced || this.#ofLevel.ms + this.#ofCandidate.ms < MIN_PERIOD_MS) return
+    this.#unmeasuredTicks = 0
     if (this.#slack > this.#finished * MAX_SLACK) this.#voidPeriod()
     else this.#measured(nowMs)
   }
@@ -293,6 +304,7 @@ export class AutoSize {
   #relent(nowMs: number, note: string): void {
     const triesFewer = this.limit < this.#level
     this.#servedAtMs = nowMs
+    this.#unmeasuredTicks = 0
     this.#startAnew()
     if (triesFewer) {
       this.#reject()

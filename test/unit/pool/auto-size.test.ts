@@ -327,6 +327,29 @@ test('a second in which nothing moves doubles the number once', () => {
   expect(auto.level).toBe(2 * level)
 })
 
+test('bursts that are shorter than a turn get more servers sooner or later', () => {
+  const auto = autoSize()
+  run(auto, 120, { rate: (limit) => 600 / limit })
+  expect(auto.level).toBe(1)
+  // Twenty queries of 20 ms in each second.
+  let tickAtMs = nowMs
+  for (let second = 0; second < 900; second++) {
+    for (let ms = 0, left = 20; ms < 1000; ms += 1) {
+      nowMs += 1
+      if (ms % 20 === 19)
+        for (let active = Math.min(auto.limit, left) - 1; active >= 0; active--) {
+          auto.leaseEnded(active)
+          left -= 1
+          if (left <= active) auto.noteSlack()
+        }
+      if (nowMs < tickAtMs) continue
+      auto.tick(left > auto.limit, Math.min(auto.limit, left))
+      tickAtMs += TICK_MS + 7
+    }
+  }
+  expect(auto.level).toBeGreaterThan(5)
+})
+
 test('more servers than clients are better than fewer, although nobody waits then', () => {
   const auto = autoSize()
   run(auto, 60, { rate: tpcb })
