@@ -135,9 +135,9 @@ function handle(
 
 function execute(session: Session, server: ServerConnection): Verdict {
   const entry = server.tracker.push(Reply.Execute, ReplyAction.Forward)
-  const { boundName, unnamed } = session
+  const { boundName, boundUnnamed, unnamed } = session
   session.executedBatch = entry.batch
-  const executed = boundName === null ? unnamed : boundName.statement
+  const executed = boundUnnamed ? unnamed : boundName?.statement
   if (executed?.resets) noteReset(session, entry, executed.resets)
   if (executed?.discards) {
     noteDiscard(session, entry, Effect.Discard)

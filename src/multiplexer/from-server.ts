@@ -165,11 +165,10 @@ function readyForQuery(
     session.schemaChanged = false
     session.context.registry.promoted.generation += 1
   }
+  // Before the pooler asks for something itself.
+  if (!injected) noteAnswered(session, server)
   if (session.resets.some && tracker.length === 0) restoreStartupValues(session, server)
-  if (!injected) {
-    session.client.send(buffer, start, end)
-    noteAnswered(session, server)
-  }
+  if (!injected) session.client.send(buffer, start, end)
   emitSynthesised(session, server)
   if (head?.effect === Effect.Repeat) repeatBatch(session)
   if (tracker.length === 0 && saysMore(framer.typeAt(end))) server.usable = false

@@ -1,6 +1,6 @@
 import { HEADER_BYTES } from '../protocol/message-type.ts'
 import { commandTag } from '../protocol/responses.ts'
-import { Effect } from '../server/request-tracker.ts'
+import { Effect, Reply } from '../server/request-tracker.ts'
 import { Residue, type ServerConnection } from '../server/server-connection.ts'
 import type { Session } from './session.ts'
 
@@ -36,7 +36,12 @@ export function noteTag(
   switch (tag) {
     case 'SET':
       if (head?.effect === Effect.Reset) session.resets.note(head.resets)
-      else if (head?.effect !== Effect.SetLocal) server.residue |= Residue.Settings
+      // Which statement an Execute means is not certain: its portal may be another than that of the last Bind.
+      if (
+        head?.reply === Reply.Execute ||
+        (head?.effect !== Effect.Reset && head?.effect !== Effect.SetLocal)
+      )
+        server.residue |= Residue.Settings
       break
     case 'RESET':
       session.resets.note(head?.effect === Effect.Reset ? head.resets : 'all')

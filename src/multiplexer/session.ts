@@ -93,8 +93,10 @@ export class Session {
   /** Something in the open transaction has changed the schema, or may have. */
   schemaChanged = false
   readonly recorder = new BatchRecorder()
-  /** The name that the last Bind used; null for the unnamed statement. */
+  /** The name that the last Bind used; null for the unnamed statement, and where names are not tracked. */
   boundName: ClientStatement | null = null
+  /** The last Bind used the unnamed statement. */
+  boundUnnamed = false
   /** Where the client's messages come from: its own framer, or that of a batch being repeated. */
   source: Framer
   /** The handler of both connections; set by session-handler.ts. */

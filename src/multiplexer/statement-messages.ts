@@ -123,6 +123,7 @@ export function bind(
   const nameEnd = portalEnd === -1 ? -1 : endOfName(buffer, nameStart, end)
   if (nameEnd === -1 || nameStart === nameEnd) {
     session.boundName = null
+    session.boundUnnamed = true
     if (nameEnd !== -1) {
       const used = usePromoted(session, server, Reply.Bind, total, buffer, start, nameStart, end)
       if (used !== null) return used
@@ -221,6 +222,7 @@ function useNamed(
 ): Verdict {
   const { statements } = session
   const { tracker } = server
+  if (reply === Reply.Bind) session.boundUnnamed = false
   if (statements === null || server.statements === null || !isName(nameStart, nameEnd)) {
     tracker.push(reply, ReplyAction.Forward)
     return Verdict.Forward

@@ -23,17 +23,14 @@ const SEARCHED_BYTES = 16 * 1024
 
 /** What the statement at `start` is; the text ends with NUL or at `end`. */
 export function statementKind(buffer: Buffer, start: number, end: number): StatementKind {
-  let at = start
-  while (at < end && (buffer[at] as number) <= 0x20 && buffer[at] !== 0) at += 1
+  const at = firstWord(buffer, start, end)
   const first = (buffer[at] as number) | 0x20
   if (first === 0x73 /* s */) {
     // SELECT is the most frequent statement there is; its third letter tells it from SET.
     if (((buffer[at + 2] as number) | 0x20) !== 0x74 /* t */) return StatementKind.Other
     const set = whole(buffer, at, end)
-    if (/^set\s+local\s[^;]*;?\s*$/i.test(set)) return StatementKind.SetLocal
-    return /^set\s[^;]*(=|\sto|\szone)\s*default\s*;?\s*$/i.test(set)
-      ? StatementKind.Reset
-      : StatementKind.Other
+    if (/^set\s+local\s+["a-z_\x80-\xff][^;]*;?\s*$/i.test(set)) return StatementKind.SetLocal
+    return SETS_DEFAULT.test(set) ? StatementKind.Reset : StatementKind.Other
   }
   if (first === 0x72 /* r */ && ((buffer[at + 2] as number) | 0x20) === 0x73 /* s */)
     return /^reset\s[^;]*;?\s*$/i.test(whole(buffer, at, end)) ? StatementKind.Reset : StatementKind.Other
@@ -71,13 +68,15 @@ export function setsParameters(buffer: Buffer, start: number, end: number): bool
     // The underscore of set_config; few statements have one that is followed by a c.
     if (buffer[i] !== 0x5f || ((buffer[i + 1] as number) | 0x20) !== 0x63) continue
     const text = head(buffer, start, end)
-    const calls = text.match(/set_config\s*\(/gi)?.length ?? 0
+    const calls = text.match(/set_config/gi)?.length ?? 0
     if (whole(buffer, start, end) === '') return calls > 0
-    const local = text.match(/,\s*(true|'t'|'true')\s*\)/gi)?.length ?? 0
-    return calls > local
+    return calls > (text.match(SETS_LOCALLY)?.length ?? 0)
   }
   return false
 }
+
+/** A call of set_config for the transaction only, where that is beyond doubt. */
+const SETS_LOCALLY = /set_config\s*\((?:(?:\s*'[^'\\]*'\s*|[^'"(),;\\]*),){2}\s*(?:true|'t'|'true')\s*\)/gi
 
 /** The command tag of a plain BEGIN, COMMIT or ROLLBACK, in any of their spellings; undefined for other texts. */
 export function transactionTag(buffer: Buffer, start: number, end: number): TransactionTag | undefined {
@@ -116,28 +115,41 @@ export function deallocatedName(text: string): string | undefined {
  * which is none's name, also where it is not clear which; null for nothing.
  */
 export function resetBy(kind: StatementKind, buffer: Buffer, start: number, end: number): string | null {
-  if (kind === StatementKind.Reset) {
-    const [, name] = RESETS_ONE.exec(head(buffer, start, end)) ?? []
-    return name?.toLowerCase() ?? 'all'
-  }
-  return kind === StatementKind.Discard && /^\s*discard\s+all\b/i.test(head(buffer, start, end))
-    ? 'all'
-    : null
+  if (kind !== StatementKind.Reset && kind !== StatementKind.Discard) return null
+  const text = head(buffer, start, end)
+  if (kind === StatementKind.Discard) return /^discard\s+all\b/i.test(text) ? 'all' : null
+  const [, , name, words] = SETS_DEFAULT.exec(text) ?? RESETS_ONE.exec(text) ?? []
+  return name?.toLowerCase() ?? SPELT[words?.charAt(0).toLowerCase() ?? ''] ?? 'all'
 }
 
-const RESETS_ONE = /^\s*(?:reset|set(?:\s+session)?)\s+([a-z_][\w$.]*)\s*(?:;|=|\bto\b|$)/i
+/** Parameters that have words of their own in SQL, by the first letter of these. */
+const SPELT: Readonly<Record<string, string>> = {
+  t: 'timezone',
+  n: 'client_encoding',
+  s: 'session_authorization',
+}
 
-/** The text from `start`, as Latin-1; '' if more of it may follow: another statement, say, which is not to be overlooked. */
+const RESETS_ONE = /^reset\s+(?:("?)([a-z_][\w$.]*)\1|(time\s+zone|session\s+authorization))\s*;?\s*$/i
+const SETS_DEFAULT =
+  /^set\s+(?:session\s+)?(?:("?)([a-z_][\w$.]*)\1\s*(?:=\s*|\sto\s+)default|(time\s+zone\s+(?:default|local)|names\s+default))\s*;?\s*$/i
+
+/** The text from its first word on, as Latin-1; '' if more of it may follow: another statement, say, which is not to be overlooked. */
 function whole(buffer: Buffer, start: number, end: number): string {
-  const nul = buffer.indexOf(0, start)
-  return nul === -1 || nul >= Math.min(end, start + LOOKED_AT_BYTES)
-    ? ''
-    : buffer.toString('latin1', start, nul)
+  const at = firstWord(buffer, start, end)
+  const nul = buffer.indexOf(0, at)
+  return nul === -1 || nul >= Math.min(end, at + LOOKED_AT_BYTES) ? '' : buffer.toString('latin1', at, nul)
 }
 
-/** The text from `start`, as Latin-1, as far as it is looked at. */
+function firstWord(buffer: Buffer, start: number, end: number): number {
+  let at = start
+  while (at < end && (buffer[at] as number) <= 0x20 && buffer[at] !== 0) at += 1
+  return at
+}
+
+/** The text from its first word on, as Latin-1, as far as it is looked at. */
 export function head(buffer: Buffer, start: number, end: number): string {
-  const limit = Math.min(end, start + LOOKED_AT_BYTES)
-  const nul = buffer.indexOf(0, start)
-  return buffer.toString('latin1', start, nul === -1 ? limit : Math.min(nul, limit))
+  const at = firstWord(buffer, start, end)
+  const limit = Math.min(end, at + LOOKED_AT_BYTES)
+  const nul = buffer.indexOf(0, at)
+  return buffer.toString('latin1', at, nul === -1 ? limit : Math.min(nul, limit))
 }

@@ -316,6 +316,14 @@ describe('client_idle_timeout', () => {
     expect(letters(await waiter.query('SELECT 1'))).toBe('TDCZ')
   })
 
+  test('begins with the answer to a RESET, behind which startup values are applied', async () => {
+    await start({ client_idle_timeout: '0.3s', query_timeout: '5s' })
+    const client = await connect({ parameters: { application_name: 'start' } })
+    await client.query("SET application_name = 'changed'")
+    await client.query('RESET application_name')
+    expect(await failure(client)).toMatchObject({ code: '57P05' })
+  })
+
   test('begins anew with each lone Sync', async () => {
     await start({ client_idle_timeout: '0.7s' })
     const client = await connect()

@@ -242,6 +242,54 @@ describe('RESET ALL', () => {
   })
 })
 
+describe('a SET is not taken for the RESET that was prepared beside it', () => {
+  const SET = "SET work_mem = '5MB'"
+  const UNTRACKED = { pooler: { max_prepared_statements: 0 } }
+
+  pooled('and its portal executed later', async (stage) => {
+    const a = await stage.connect()
+    const b = await stage.connect()
+    const before = await show(b, 'work_mem')
+    a.send(f.parse('', SET), f.bind('', { portal: 'p' }), f.parse('', 'RESET application_name'))
+    a.send(f.bind(''), f.execute('p'), f.execute(), f.sync())
+    await a.receiveUntil('Z')
+    expect(await show(b, 'work_mem')).toEqual(before)
+  })
+
+  pooled(
+    'where names are not tracked',
+    async (stage) => {
+      const a = await stage.connect()
+      const b = await stage.connect()
+      const before = await show(b, 'work_mem')
+      a.send(f.extended('RESET application_name'), f.sync())
+      await a.receiveUntil('Z')
+      a.send(f.parse('s', SET), f.run('s'), f.sync())
+      await a.receiveUntil('Z')
+      expect(await show(b, 'work_mem')).toEqual(before)
+    },
+    UNTRACKED,
+  )
+})
+
+describe('what a text says beside its statement does not hide that it leaves something behind', () => {
+  const TEXTS = [
+    "SET work_mem = '5MB' -- no longer = default",
+    "SELECT set_config('work_mem', '5MB', false), coalesce(null, true)",
+    `SELECT "set_config"('work_mem', '5MB', false)`,
+    "SELECT set_config('a.b', ', true)', true), set_config('work_mem', '5MB', false)",
+  ]
+  for (const sql of TEXTS) {
+    story(sql, async (stage) => {
+      const a = await stage.connect()
+      const b = await stage.connect()
+      const before = await show(b, 'work_mem')
+      await a.query(sql)
+      expect(await show(b, 'work_mem')).toEqual(before)
+    })
+  }
+})
+
 describe('what is sent behind a RESET in the same write has the values of the startup', () => {
   const RESETS = [
     'RESET application_name',
@@ -249,6 +297,7 @@ describe('what is sent behind a RESET in the same write has the values of the st
     'SET application_name = default;',
     'RESET TimeZone',
     'SET TIME ZONE DEFAULT',
+    'SET TIME ZONE LOCAL',
     'RESET TIME ZONE',
     'RESET ALL',
     'DISCARD ALL',

@@ -43,6 +43,9 @@ test.each<[string, StatementKind]>([
   [`SET a TO DEFAULT${' '.repeat(300)}; SET b = 1`, Other],
   ['SET x TO default; SELECT 1', Other],
   ['SET x TO defaults', Other],
+  ['SET a = 1 -- no longer set to default', Other],
+  ['SET a = 1 -- = default', Other],
+  ["SET local .foo = 'x'", Other],
   ['DISCARD ALL', Discard],
   ['discard plans', Discard],
   ['DISCARDED', Other],
@@ -67,13 +70,15 @@ test.each<[string, string | null]>([
   ['RESET work_mem', 'work_mem'],
   [' reset Search_Path ;', 'search_path'],
   ['RESET ALL', 'all'],
-  ['RESET TIME ZONE', 'all'],
-  ['RESET SESSION AUTHORIZATION', 'all'],
-  ['RESET "DateStyle"', 'all'],
+  ['RESET TIME ZONE', 'timezone'],
+  ['RESET SESSION AUTHORIZATION', 'session_authorization'],
+  ['RESET "DateStyle"', 'datestyle'],
   ['SET TimeZone TO DEFAULT', 'timezone'],
   ['SET SESSION TimeZone=DEFAULT;', 'timezone'],
   ['SET app.some$value = default', 'app.some$value'],
-  ['SET TIME ZONE DEFAULT', 'all'],
+  ['SET TIME ZONE DEFAULT', 'timezone'],
+  ['SET TIME ZONE LOCAL', 'timezone'],
+  ['SET NAMES DEFAULT', 'client_encoding'],
   ['DISCARD ALL', 'all'],
   ['DISCARD PLANS', null],
   ['DEALLOCATE ALL', null],
@@ -81,6 +86,13 @@ test.each<[string, string | null]>([
 ])('%j resets %j', (sql, expected) => {
   const bytes = Buffer.from(`${sql}\0`)
   expect(resetBy(kind(sql), bytes, 0, bytes.length)).toBe(expected)
+})
+
+test('white space in front of a text is not looked at', () => {
+  const bytes = Buffer.from(`${' '.repeat(240)}RESET application_name\0`)
+  const found = statementKind(bytes, 0, bytes.length)
+  expect([found, resetBy(found, bytes, 0, bytes.length)]).toEqual([Reset, 'application_name'])
+  expect(head(bytes, 0, bytes.length)).toBe('RESET application_name')
 })
 
 test('a text that ends with the bytes at hand is looked at as far as it goes', () => {
