@@ -193,6 +193,7 @@ function query(
   const entry = oweQuery(session, server)
   const resets = resetBy(kind, buffer, start + HEADER_BYTES, end)
   if (resets !== null) noteReset(session, entry, resets)
+  // DISCARD ALL is both; its tag alone says what it has reset.
   if (kind === StatementKind.DeallocateName || kind === StatementKind.Discard)
     noteDiscard(session, entry, Effect.Discard)
   else if (kind === StatementKind.SetLocal) entry.effect = Effect.SetLocal

@@ -37,10 +37,7 @@ export function noteTag(
     case 'SET':
       if (head?.effect === Effect.Reset) session.resets.note(head.resets)
       // Which statement an Execute means is not certain: its portal may be another than that of the last Bind.
-      if (
-        head?.reply === Reply.Execute ||
-        (head?.effect !== Effect.Reset && head?.effect !== Effect.SetLocal)
-      )
+      if (head?.reply !== Reply.Query || (head.effect !== Effect.Reset && head.effect !== Effect.SetLocal))
         server.residue |= Residue.Settings
       break
     case 'RESET':

@@ -119,14 +119,15 @@ export function resetBy(kind: StatementKind, buffer: Buffer, start: number, end:
   const text = head(buffer, start, end)
   if (kind === StatementKind.Discard) return /^discard\s+all\b/i.test(text) ? 'all' : null
   const [, , name, words] = SETS_DEFAULT.exec(text) ?? RESETS_ONE.exec(text) ?? []
-  return name?.toLowerCase() ?? SPELT[words?.charAt(0).toLowerCase() ?? ''] ?? 'all'
+  const [word = ''] = words?.toLowerCase().split(/\s/) ?? []
+  return name?.toLowerCase() ?? NAMES[word] ?? 'all'
 }
 
-/** Parameters that have words of their own in SQL, by the first letter of these. */
-const SPELT: Readonly<Record<string, string>> = {
-  t: 'timezone',
-  n: 'client_encoding',
-  s: 'session_authorization',
+/** Parameters that have words of their own in SQL, by the first of these. */
+const NAMES: Readonly<Record<string, string>> = {
+  time: 'timezone',
+  names: 'client_encoding',
+  session: 'session_authorization',
 }
 
 const RESETS_ONE = /^reset\s+(?:("?)([a-z_][\w$.]*)\1|(time\s+zone|session\s+authorization))\s*;?\s*$/i

@@ -9,7 +9,7 @@ import { TrialSide } from './trial-side.ts'
 const TURNS_MS = [40, 160, 640]
 /** Turns are added up until they have taken so long together: that is one pair of rates. */
 const MIN_PERIOD_MS = 500
-/** A turn that is so old when nobody waits does not count; nor does one of twice its length. */
+/** A turn that is so old, and twice as old as turns are to get, does not count when nobody waits. */
 const IDLE_MS = 250
 /** A trial outlasts pauses of the load, but not longer ones. */
 const MAX_PAUSE_MS = 60_000
@@ -20,8 +20,8 @@ const MAX_SLACK = 0.5
 /** A trial ends after so many periods in a row that do not count. */
 const MAX_VOID_PERIODS = 6
 /**
- * Somebody waited at so many ticks in which nothing was measured, because the load comes in bursts that are shorter than a
- * turn.
+ * Somebody waited at so many of the janitor's ticks, three a second, since anything could be measured: the load comes in
+ * bursts that are too short for it.
  */
 const MAX_UNMEASURED_TICKS = 40
 /** Nobody was served for so long, although somebody waits: transactions may be waiting for each other. */

@@ -189,11 +189,7 @@ describe('SET in a transaction', () => {
     const a = await stage.connect()
     const b = await stage.connect()
     const long = ' '.repeat(300)
-    for (const first of [
-      `SET LOCAL work_mem =${long}'5MB'`,
-      `SET work_mem = DEFAULT${long}`,
-      `SELECT set_config('work_mem', '5MB', true)${long}, set_config('statement_timeout', '5', false)`,
-    ]) {
+    for (const first of [`SET LOCAL work_mem =${long}'5MB'`, `SET work_mem = DEFAULT${long}`]) {
       await a.query(`${first}; SET statement_timeout = 12345`)
       expect(await show(b, 'statement_timeout'), first).toEqual(['0'])
     }
@@ -278,9 +274,10 @@ describe('what a text says beside its statement does not hide that it leaves som
     "SELECT set_config('work_mem', '5MB', false), coalesce(null, true)",
     `SELECT "set_config"('work_mem', '5MB', false)`,
     "SELECT set_config('a.b', ', true)', true), set_config('work_mem', '5MB', false)",
+    `SELECT set_config('a.b', 'x', true)${' '.repeat(300)}, set_config('work_mem', '5MB', false)`,
   ]
   for (const sql of TEXTS) {
-    story(sql, async (stage) => {
+    story(sql.replace(/ +/g, ' '), async (stage) => {
       const a = await stage.connect()
       const b = await stage.connect()
       const before = await show(b, 'work_mem')
